@@ -1,0 +1,44 @@
+# `make demo` and `make test` are the two commands: each creates .venv and installs what it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUN := runs/demo
+
+.PHONY: help demo test lint bench coverage clean
+help:  ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install -q --disable-pip-version-check -e .
+	touch $@
+
+$(VENV)/.test: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[test]'
+	touch $@ $(VENV)/.installed
+
+$(VENV)/.dev: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[test,dev]'
+	touch $@ $(VENV)/.test $(VENV)/.installed
+
+demo: $(VENV)/.installed  ## train a U-Net on generated chairs, evaluate it on 200 unseen ones, draw the results
+	$(BIN)/tinyseg demo --out $(RUN)
+
+test: $(VENV)/.test  ## run the test suite on all cores
+	$(BIN)/python -m pytest -n auto
+
+lint: $(VENV)/.dev  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.test  ## time the kernels beside PyTorch's
+	$(BIN)/python -m benchmarks
+
+coverage: $(VENV)/.test  ## line coverage, numba kernels counted with the JIT off
+	$(BIN)/python -m tests.coverage
+
+clean:  ## remove the environment, caches and runs
+	rm -rf $(VENV) runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*

@@ -1,0 +1,96 @@
+"""How numba kernels are compiled, cached and launched. Import it only from `cpu.py` modules: it imports numba.
+
+* `serial` compiles a function that runs on the caller's thread and releases the GIL (loader workers may call it).
+* `parallel` compiles a function with `prange`; its launches take turns and hold every BLAS at one thread.
+
+The on-disk cache lives in a folder named after a hash of all kernel sources, because numba notices a change in the
+function's own file only, not in the functions it calls.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import pathlib
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import numba
+
+__all__ = ["cache_folder", "launch", "parallel", "prange", "serial"]
+
+prange = numba.prange
+
+# "reassoc" lets sums vectorise; full fastmath would also assume that NaN never occurs and break isnan.
+FASTMATH = {"contract", "reassoc", "nsz"}
+
+F = TypeVar("F", bound=Callable[..., Any])
+_turn = threading.RLock()  # numba's workqueue scheduler aborts the process when two threads enter it
+_blas: Any = None
+
+
+def cache_folder() -> pathlib.Path:
+    """The folder of the compiled kernels of exactly these sources: `$TINYSEG_CACHE` or `~/.cache/tinyseg`, by hash."""
+    root = pathlib.Path(__file__).resolve().parent
+    digest = hashlib.sha256(f"{numba.__version__} {sys.version}".encode())
+    for source in sorted([*root.rglob("*.py"), *(root.parent / "tinyseg" / "data").rglob("*.py")]):
+        digest.update(source.read_bytes())
+    base = os.environ.get("TINYSEG_CACHE") or pathlib.Path.home() / ".cache" / "tinyseg"
+    return pathlib.Path(base) / "numba" / digest.hexdigest()[:16]
+
+
+def _prepare_cache() -> None:
+    if numba.config.DISABLE_JIT:
+        return
+    folder = cache_folder()
+    if not folder.is_dir():
+        print("tinyseg: compiling kernels, first run only", file=sys.stderr)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        numba.config.CACHE_DIR = str(folder)
+    except OSError as error:  # a read-only home: numba falls back to __pycache__ or its own choice
+        print(f"tinyseg: compiled kernels are not kept: {error}", file=sys.stderr)
+
+
+_prepare_cache()
+
+
+@contextmanager
+def launch() -> Iterator[None]:
+    """Hold the launch lock, and every BLAS at one thread: the only pool that works meanwhile is numba's.
+
+    NumPy's and SciPy's OpenBLAS have pools of their own whose idle threads spin and steal the cores.
+    """
+    global _blas
+    with _turn:
+        if _blas is None:
+            import numpy.linalg  # noqa: F401  the controller sees only libraries that are loaded
+            import scipy.linalg  # noqa: F401
+            from threadpoolctl import ThreadpoolController
+
+            _blas = ThreadpoolController().select(user_api="blas")
+        with _blas.limit(limits=1):
+            yield
+
+
+def serial(function: F) -> F:
+    """Compile a kernel that runs on the calling thread without the GIL."""
+    compiled: F = numba.njit(cache=True, nogil=True, fastmath=FASTMATH)(function)
+    return compiled
+
+
+def parallel(function: F) -> F:
+    """Compile a kernel whose `prange` loops run on numba's thread pool; launches take turns (see `launch`)."""
+    kernel = numba.njit(cache=True, nogil=True, parallel=True, fastmath=FASTMATH)(function)
+
+    @functools.wraps(function)
+    def launched(*args: Any) -> Any:
+        with launch():
+            return kernel(*args)
+
+    launched.kernel = kernel  # type: ignore[attr-defined]
+    return launched  # type: ignore[return-value]
