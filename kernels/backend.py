@@ -1,0 +1,46 @@
+"""Which kernels serve an array: the folder's `cpu.py` for NumPy, its `cuda.py` for CuPy. The one place that decides.
+
+A family's public function is one line: `return backend(__name__, x).forward(x, ...)`. The module is imported by the
+first call, so that `import tinyseg` never waits for numba.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+__all__ = ["backend", "narrow", "native"]
+
+HALF_TYPES = ("float16", "bfloat16")
+
+
+def backend(family: str, x: Any) -> ModuleType:
+    """The module of `family` (a package's `__name__`) whose kernels take arrays like `x`.
+
+    **Raises** `LookupError` when the family has no kernels for that kind of array.
+    """
+    if isinstance(x, np.ndarray):
+        return importlib.import_module(f"{family}.cpu")
+    name = f"{family}.cuda"
+    if importlib.util.find_spec(name) is None:
+        short = family.rpartition(".")[2]
+        raise LookupError(f"{short}: no CUDA kernel yet (got {type(x).__module__}.{type(x).__name__})")
+    return importlib.import_module(name)
+
+
+def native(x: np.ndarray) -> np.ndarray:
+    """`x` as numba's kernels want it: C-contiguous, and float16 or bfloat16 widened to float32.
+
+    Numba has no half types: they are stored in T, computed and accumulated in float32, and `narrow` goes back.
+    """
+    wide = np.float32 if x.dtype.name in HALF_TYPES else x.dtype
+    return np.ascontiguousarray(x, dtype=wide)
+
+
+def narrow(y: np.ndarray, like: np.ndarray) -> np.ndarray:
+    """`y` in the element type of `like`; the same array where it already has it."""
+    return y.astype(like.dtype, copy=False)
