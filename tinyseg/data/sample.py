@@ -19,8 +19,8 @@ class Sample:
     """An image, its semantic mask and, where the data set knows them, its instances.
 
     **Shapes** image (C, H, W) float32 in [0, 1]; mask (H, W) int64, a class index or 255 for "ignore";
-    instances (H, W) int32, 0 for background and k for instance k; boxes (K, 4) float32, x0 y0 x1 y1 in pixels
-    with x1 and y1 exclusive; labels (K,) int64, the class of each instance; attributes, one dict per instance.
+    instances (H, W) int32, 0 background, k instance k; boxes (K, 4) float32, x0 y0 x1 y1 in pixels,
+    x1 and y1 exclusive; labels (K,) int64, the class of each instance; attributes, one dict per instance.
     Row k - 1 of boxes, labels and attributes belongs to instance k.
     """
 
