@@ -1,0 +1,190 @@
+"""Convolution in numba: input windows gathered into columns, a cache-sized block at a time, and multiplied by BLAS.
+
+All three kernels walk the output row by row, the rows of the whole batch numbered through (row = n·OH + i), so that a
+block is one matrix product whether it holds eight rows of a large image or several small images:
+
+    forward       y[:, block]  = w · columns(x)[:, block]                 (O, K) · (K, P),  K = C/G·KH·KW
+    grad_weight   gw          += gy[:, block] · columns(x)[:, block]ᵀ     (O, P) · (P, K)
+    grad_input    forward's kernel again, over gy (see there)
+
+Neither the padded input nor the whole column matrix (KH·KW inputs large) ever exists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numba
+import numpy as np
+
+from tinyseg.kernels.backend import narrow, native
+from tinyseg.kernels.conv2d import ConvGeometry, Pair, output_size
+from tinyseg.kernels.jit import parallel, prange, serial
+
+__all__ = ["forward", "grad_input", "grad_weight"]
+
+BLOCK_COLUMNS = 512  # P: enough for BLAS to run at speed, few enough for the columns to stay in the cache
+
+
+# ---------------------------------------------------------------- geometry, in Python
+
+
+def _rows_per_block(rows: int, row_length: int) -> int:
+    """How many output rows make one block: a function of shape and thread count only, so that bits repeat."""
+    share = -(-rows // numba.get_num_threads())
+    return max(1, min(BLOCK_COLUMNS // max(1, row_length), share))
+
+
+def _offsets(kernel_size: Pair, geometry: ConvGeometry) -> list[np.ndarray]:
+    """Per axis, where each tap looks: output i reads input i·stride + offset[p], offset = p·dilation − padding."""
+    return [
+        np.arange(size, dtype=np.int64) * dilation - before
+        for size, dilation, (before, _) in zip(kernel_size, geometry.dilation, geometry.padding, strict=True)
+    ]
+
+
+def _by_group(w: np.ndarray, groups: int) -> np.ndarray:
+    """(O, C/G, KH, KW) as one matrix per group: (G, O/G, K)."""
+    return w.reshape(groups, w.shape[0] // groups, -1)
+
+
+def forward(x: np.ndarray, w: np.ndarray, geometry: ConvGeometry, bias: np.ndarray | None = None) -> np.ndarray:
+    """See the family's docstring."""
+    size = output_size(x.shape[2:], w.shape[2:], geometry)
+    x_, w_ = native(x), native(w)
+    b = np.zeros(w.shape[0], x_.dtype) if bias is None else native(bias)
+    y = np.empty((x.shape[0], w.shape[0], *size), x_.dtype)
+    down, right = _offsets(w.shape[2:], geometry)
+    rows = _rows_per_block(x.shape[0] * size[0], size[1])
+    _correlate(x_, _by_group(w_, geometry.groups), b, down, right, geometry.stride, y, (0, 0), (1, 1), size, rows, numba.get_num_threads())
+    return narrow(y, x)
+
+
+def grad_input(gy: np.ndarray, w: np.ndarray, geometry: ConvGeometry, input_size: Pair) -> np.ndarray:
+    """See the family's docstring.
+
+    Input row h hears from output row i through tap p where i·stride = h + top − p·dilation: only the taps with
+    p·dilation ≡ h + top (mod stride) reach it. The rows of one residue class share their taps, and over them gx is
+    a stride-1 correlation of gy with those taps. So the adjoint is stride·stride interleaved correlations ("phases"),
+    each pixel of gx written once: a gather, however the windows overlap, without wasted arithmetic.
+    """
+    gy_, w_ = native(gy), native(w)
+    # (O, C/G, KH, KW) -> (G, C/G, O/G, KH, KW): input and output channels trade places inside each group
+    swapped = w_.reshape(geometry.groups, -1, *w.shape[1:]).swapaxes(1, 2)
+    b = np.zeros(w.shape[1] * geometry.groups, gy_.dtype)
+    gx = np.zeros((gy.shape[0], len(b), *input_size), gy_.dtype)
+    for top, rows, taps_h, down in _phases(0, input_size[0], w.shape[2], geometry):
+        for left, columns, taps_w, right in _phases(1, input_size[1], w.shape[3], geometry):
+            part = np.ascontiguousarray(swapped[..., taps_h[:, None], taps_w])
+            part = part.reshape(*part.shape[:2], -1)
+            block = _rows_per_block(gy.shape[0] * rows, columns)
+            _correlate(gy_, part, b, down, right, (1, 1), gx, (top, left), geometry.stride, (rows, columns), block, numba.get_num_threads())
+    return narrow(gx, gy)
+
+
+def _phases(axis: int, size: int, taps: int, geometry: ConvGeometry) -> Iterator[tuple[int, int, np.ndarray, np.ndarray]]:
+    """Per residue class of input rows that some tap reaches: first row, number of rows, its taps, their offsets in gy."""
+    stride, dilation, before = geometry.stride[axis], geometry.dilation[axis], geometry.padding[axis][0]
+    reach = np.arange(taps, dtype=np.int64) * dilation
+    for first in range(min(stride, size)):
+        mine = np.flatnonzero((reach - first - before) % stride == 0)
+        if len(mine):
+            yield first, -(-(size - first) // stride), mine, (first + before - reach[mine]) // stride
+
+
+def grad_weight(x: np.ndarray, gy: np.ndarray, geometry: ConvGeometry, kernel_size: Pair) -> np.ndarray:
+    """See the family's docstring."""
+    x_, gy_ = native(x), native(gy)
+    down, right = _offsets(kernel_size, geometry)
+    rows = _rows_per_block(gy.shape[0] * gy.shape[2], gy.shape[3])
+    gw = _correlate_weight(x_, gy_, down, right, geometry.stride, geometry.groups, rows, numba.get_num_threads())
+    return narrow(gw.reshape(gy.shape[1], -1, *kernel_size), x)
+
+
+# ---------------------------------------------------------------- the kernels
+
+
+@serial
+def _gather(x, channel, channels, down, right, step, size, first, last, columns):
+    """columns[(c, p, q), (row, j)] = x[n, channel + c, i·step + down[p], j·step + right[q]], rows first ≤ n·OH + i < last."""
+    height, width = x.shape[2], x.shape[3]
+    for k in range(channels * len(down) * len(right)):
+        c, p, q = k // (len(right) * len(down)), k // len(right) % len(down), k % len(right)
+        shift = right[q]
+        # outputs lo ≤ j < hi read inside the row; the rest of the row is padding
+        lo = min(max(0, -(shift // step[1])), size[1])
+        hi = max(lo, min(size[1], (width - 1 - shift) // step[1] + 1))
+        for row in range(first, last):
+            target = columns[k, (row - first) * size[1] : (row - first + 1) * size[1]]
+            h = row % size[0] * step[0] + down[p]
+            if h < 0 or h >= height:
+                target[:] = 0
+                continue
+            source = x[row // size[0], channel + c, h]
+            target[:lo] = 0
+            if step[1] == 1:  # said apart, because only a contiguous copy vectorises
+                for j in range(lo, hi):
+                    target[j] = source[j + shift]
+            else:
+                for j in range(lo, hi):
+                    target[j] = source[j * step[1] + shift]
+            target[hi:] = 0
+
+
+@parallel
+def _correlate(x, w, bias, down, right, step, y, origin, every, size, rows_per_block, threads):
+    """y[n, o, origin + every·(i, j)] = bias[o] + Σ w[g, o, (c, p, q)] · x[n, c, i·step + down[p], j·step + right[q]]."""
+    groups, outputs, depth = w.shape
+    rows = x.shape[0] * size[0]
+    blocks = -(-rows // rows_per_block)
+    for t in prange(threads):
+        columns_space = np.empty(depth * rows_per_block * size[1], x.dtype)
+        product_space = np.empty(outputs * rows_per_block * size[1], x.dtype)
+        for task in range(t * groups * blocks // threads, (t + 1) * groups * blocks // threads):
+            g = task // blocks
+            first = task % blocks * rows_per_block
+            last = min(rows, first + rows_per_block)
+            width = (last - first) * size[1]
+            columns = columns_space[: depth * width].reshape(depth, width)
+            product = product_space[: outputs * width].reshape(outputs, width)
+            channels = depth // (len(down) * len(right))
+            _gather(x, g * channels, channels, down, right, step, size, first, last, columns)
+            np.dot(w[g], columns, product)
+            for o in range(outputs):
+                for row in range(first, last):
+                    h = origin[0] + every[0] * (row % size[0])
+                    target = y[row // size[0], g * outputs + o, h]
+                    for j in range(size[1]):
+                        target[origin[1] + every[1] * j] = product[o, (row - first) * size[1] + j] + bias[g * outputs + o]
+
+
+@parallel
+def _correlate_weight(x, gy, down, right, step, groups, rows_per_block, threads):
+    """gw[g, o, (c, p, q)] = Σ gy[n, o, i, j] · x[n, c, i·step + down[p], j·step + right[q]], one partial sum a thread."""
+    size = gy.shape[2:]
+    outputs, channels = gy.shape[1] // groups, x.shape[1] // groups
+    depth = channels * len(down) * len(right)
+    rows = gy.shape[0] * size[0]
+    blocks = -(-rows // rows_per_block)
+    partial = np.zeros((threads, groups, outputs, depth), x.dtype)
+    for t in prange(threads):
+        columns_space = np.empty(depth * rows_per_block * size[1], x.dtype)
+        gy_space = np.empty(outputs * rows_per_block * size[1], x.dtype)
+        product = np.empty((outputs, depth), x.dtype)
+        for task in range(t * groups * blocks // threads, (t + 1) * groups * blocks // threads):
+            g = task // blocks
+            first = task % blocks * rows_per_block
+            last = min(rows, first + rows_per_block)
+            width = (last - first) * size[1]
+            columns = columns_space[: depth * width].reshape(depth, width)
+            block = gy_space[: outputs * width].reshape(outputs, width)
+            _gather(x, g * channels, channels, down, right, step, size, first, last, columns)
+            for o in range(outputs):
+                for row in range(first, last):
+                    for j in range(size[1]):
+                        block[o, (row - first) * size[1] + j] = gy[row // size[0], g * outputs + o, row % size[0], j]
+            np.dot(block, columns.T, product)
+            partial[t, g] += product
+    for t in range(1, threads):
+        partial[0] += partial[t]
+    return partial[0]
