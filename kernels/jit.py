@@ -3,6 +3,10 @@
 * `serial` compiles a function that runs on the caller's thread and releases the GIL (loader workers may call it).
 * `parallel` compiles a function with `prange`; its launches take turns and hold every BLAS at one thread.
 
+Of numba's thread pools we take "workqueue": a launch costs 30-70 us where OpenMP's costs 2 to 10, but its idle threads
+sleep. OpenMP's spin for milliseconds after every kernel (fifty launches 10 ms apart: 15 ms of CPU time against 420),
+which on two cores is taken from the loader and from Python; it also needs a libgomp and dies when forked.
+
 The on-disk cache lives in a folder named after a hash of all kernel sources, because numba notices a change in the
 function's own file only, not in the functions it calls.
 """
@@ -16,10 +20,12 @@ import pathlib
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, TypeVar
 
 import numba
+
+from tinyseg.kernels.memory import keep_freed_memory
 
 __all__ = ["cache_folder", "launch", "parallel", "prange", "serial"]
 
@@ -31,6 +37,7 @@ FASTMATH = {"contract", "reassoc", "nsz"}
 F = TypeVar("F", bound=Callable[..., Any])
 _turn = threading.RLock()  # numba's workqueue scheduler aborts the process when two threads enter it
 _blas: Any = None
+_held = 0  # how deep in `launch` the thread is that holds the turn
 
 
 def cache_folder() -> pathlib.Path:
@@ -56,25 +63,38 @@ def _prepare_cache() -> None:
         print(f"tinyseg: compiled kernels are not kept: {error}", file=sys.stderr)
 
 
+if numba.config.THREADING_LAYER == "default":  # not chosen by the user through NUMBA_THREADING_LAYER
+    numba.config.THREADING_LAYER = "workqueue"
 _prepare_cache()
+keep_freed_memory()
+
+
+def _blas_pools() -> Any:
+    """The controller of every BLAS in the process, found once: it sees only libraries that are loaded."""
+    global _blas
+    if _blas is None:
+        import numpy.linalg  # noqa: F401
+        import scipy.linalg  # noqa: F401
+        from threadpoolctl import ThreadpoolController
+
+        _blas = ThreadpoolController().select(user_api="blas")
+    return _blas
 
 
 @contextmanager
 def launch() -> Iterator[None]:
     """Hold the launch lock, and every BLAS at one thread: the only pool that works meanwhile is numba's.
 
-    NumPy's and SciPy's OpenBLAS have pools of their own whose idle threads spin and steal the cores.
+    NumPy's and SciPy's OpenBLAS have pools of their own whose idle threads spin and steal the cores. Nested launches
+    are free: whoever starts many kernels in a row may hold one `launch()` around them all.
     """
-    global _blas
-    with _turn:
-        if _blas is None:
-            import numpy.linalg  # noqa: F401  the controller sees only libraries that are loaded
-            import scipy.linalg  # noqa: F401
-            from threadpoolctl import ThreadpoolController
-
-            _blas = ThreadpoolController().select(user_api="blas")
-        with _blas.limit(limits=1):
+    global _held
+    with _turn, _blas_pools().limit(limits=1) if _held == 0 else nullcontext():
+        _held += 1
+        try:
             yield
+        finally:
+            _held -= 1
 
 
 def serial(function: F) -> F:

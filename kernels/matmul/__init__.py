@@ -1,0 +1,19 @@
+"""Matrix product, alone or batched: y[..., i, j] = Σ_k a[..., i, k] · b[..., k, j].
+
+**Shapes**: a (..., M, K), b (..., K, N) with the same leading dimensions (broadcasting is the caller's business);
+y (..., M, N), C-contiguous, in the type of a. Transposed views are taken as they are, without a copy.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tinyseg.kernels.backend import backend
+
+__all__ = ["matmul"]
+
+
+def matmul(a: Any, b: Any) -> Any:
+    """a · b over the last two axes."""
+    assert a.ndim == b.ndim >= 2 and a.shape[:-2] == b.shape[:-2] and a.shape[-1] == b.shape[-2]
+    return backend(__name__, a).matmul(a, b)
