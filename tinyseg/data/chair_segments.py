@@ -43,9 +43,7 @@ class ChairSegments:
         images, masks = _by_number(home / "image"), _by_number(home / "mask")
         for number, path in images.items():
             if number not in masks:
-                raise DataError(
-                    f"ChairSegments: {path} has no mask in {home / 'mask'}: add it or remove the image"
-                )
+                raise DataError(f"ChairSegments: {path} has no mask in {home / 'mask'}: add it or remove the image")
         self.files = [(images[number], masks[number]) for number in sorted(images)]
 
     def __len__(self) -> int:
@@ -58,17 +56,13 @@ class ChairSegments:
             sizes = f"{soft.shape[1:]}, its image {image.shape[1:]}"
             raise DataError(f"ChairSegments: {mask_path} is {sizes} (H, W): make both the same size")
         mask = resize_image(soft[:1], self.size)[0] > THRESHOLD
-        return Sample(
-            resize_image(image, self.size), mask.astype(np.int64), caption="a chair", name=image_path.stem
-        )
+        return Sample(resize_image(image, self.size), mask.astype(np.int64), caption="a chair", name=image_path.stem)
 
 
 def _by_number(folder: pathlib.Path) -> dict[int, pathlib.Path]:
     numbered = {}
     for path in list_images(folder, "ChairSegments"):
         if not (path.stem.isascii() and path.stem.isdigit()):
-            raise DataError(
-                f"ChairSegments: {path} is not named by a number such as 12.png: rename or remove it"
-            )
+            raise DataError(f"ChairSegments: {path} is not named by a number such as 12.png: rename or remove it")
         numbered[int(path.stem)] = path
     return numbered

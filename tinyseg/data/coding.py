@@ -53,7 +53,7 @@ def code_name(code: int) -> str:
 def find_mapping(found: Mapping[int, StrPath], count: int | None = None) -> dict[int, int]:
     """The class of each code, by the rules at the top of this module; 255 is "ignore".
 
-    `found` has the codes of all masks, each with a file that shows it; `count` is the number of classes wanted.
+    `found` has the codes of all masks, each with a file that shows it; `count` is how many classes.
     **Raises** DataError naming a file if the codes do not make `count` classes, or if it has to be given.
     """
     codes = sorted(found)
@@ -96,9 +96,7 @@ class MaskCoding:
         wrong = [k for k in mapping.values() if k != IGNORE and not 0 <= k < count]
         if wrong or not mapping:
             came = f"class {wrong[0]}" if wrong else "nothing"
-            raise ArgumentError(
-                f"MaskCoding: mapping has {came}, expected classes 0 to {count - 1} or {IGNORE}"
-            )
+            raise ArgumentError(f"MaskCoding: mapping has {came}, expected classes 0 to {count - 1} or {IGNORE}")
         self.mapping = dict(sorted(mapping.items()))
         self._codes = np.array(list(self.mapping), np.int64)
         self._classes = np.array(list(self.mapping.values()), np.int64)

@@ -23,16 +23,18 @@ Pair = tuple[pathlib.Path, pathlib.Path]
 
 
 class ImageFolder:
-    """Images and their masks, paired by name: NAME.* in one folder, NAME + suffix + .* in the other or the same.
+    """Images and their masks, paired by name: NAME.* and NAME + suffix + .*, in two folders or one.
 
-    Masks may hold class indices, 0 and 255, or colours (`coding.py` has the rules); `describe()` says what was
-    found. `size`, an int or (H, W) in pixels, resizes images (bilinear) and masks (nearest); without it the images
-    of a batch must be of one size, or cropped to one. `channels` is 1, 3, or None: grey if all images are.
-    `classes` is the number of classes, or their names. `mapping` is that of another folder: give a validation set
-    its training set's. Sub-folders are not searched; what the scan finds is kept in memory only.
+    Masks may hold class indices, 0 and 255, or colours (`coding.py` has the rules); `describe()` says what
+    was found. `size`, an int or (H, W) in pixels, resizes images (bilinear) and masks (nearest); without it
+    the images of a batch must be of one size, or cropped to one. `channels` is 1, 3, or None: grey if all
+    images are. `classes` is the number of classes, or their names. `mapping` is that of another folder:
+    give a validation set its training set's. Sub-folders are not searched; what the scan finds is kept in
+    memory only.
 
-    **Raises** DataError naming the file and the remedy: no images, an image without a mask or with two, a mask
-    of another size, a value without a class, another number of classes, a link that leads out of the folder.
+    **Raises** DataError naming the file and the remedy: no images, an image without a mask or with two, a
+    mask of another size, a value without a class, another number of classes, a link that leads out of the
+    folder.
     """
 
     def __init__(
@@ -107,9 +109,7 @@ def _by_stem(paths: Iterable[pathlib.Path]) -> dict[str, pathlib.Path]:
     for path in paths:
         other = found.setdefault(path.stem, path)
         if other is not path:
-            raise DataError(
-                f"ImageFolder: {path} and {other.name} differ only in the ending: remove one of them"
-            )
+            raise DataError(f"ImageFolder: {path} and {other.name} differ only in the ending: remove one of them")
     return found
 
 
@@ -147,7 +147,5 @@ def _scan_pair(pair: Pair) -> tuple[int, npt.NDArray[np.int64]]:
 def _checked_codes(path: pathlib.Path, size: tuple[int, ...]) -> npt.NDArray[np.int64]:
     codes = mask_codes(files.read_mask(path), path)
     if codes.shape != size:
-        raise DataError(
-            f"ImageFolder: {path} is {codes.shape}, its image {size} (H, W): make both the same size"
-        )
+        raise DataError(f"ImageFolder: {path} is {codes.shape}, its image {size} (H, W): make both the same size")
     return codes

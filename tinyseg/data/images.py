@@ -112,18 +112,12 @@ def _opened(path: StrPath, function: str) -> Iterator[Image]:
     except Image.DecompressionBombError:
         raise _bomb(path, function) from None
     except UnidentifiedImageError:
-        raise DataError(
-            f"{function}: {path} is not an image that Pillow can read: remove or convert it"
-        ) from None
+        raise DataError(f"{function}: {path} is not an image that Pillow can read: remove or convert it") from None
     except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
         raise DataError(f"{function}: {path}: {error.strerror}: check the path") from None
-    except (
-        Exception
-    ) as error:  # a damaged file makes the decoders raise nearly anything: zlib.error, SyntaxError ...
+    except Exception as error:  # a damaged file makes the decoders raise nearly anything: zlib.error, SyntaxError ...
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(
-            f"{function}: {path} is damaged or cut short ({reason}): copy it again or remove it"
-        ) from None
+        raise DataError(f"{function}: {path} is damaged or cut short ({reason}): copy it again or remove it") from None
 
 
 def _open_quietly(path: StrPath) -> Image:
@@ -142,9 +136,7 @@ def _check_size(image: Image, path: StrPath, function: str) -> None:
         raise _bomb(path, function)
     frames = getattr(image, "n_frames", 1)
     if frames > 1 and image.format != "MPO":  # MPO: a phone's photo, whose second frame is a preview
-        raise DataError(
-            f"{function}: {path} holds {frames} frames, expected 1: save each frame as a file of its own"
-        )
+        raise DataError(f"{function}: {path} holds {frames} frames, expected 1: save each frame as a file of its own")
 
 
 def _bomb(path: StrPath, function: str) -> DataError:
@@ -188,28 +180,20 @@ def _over_white(image: Image) -> Image:
 def _unit_range(array: npt.NDArray[Any], path: StrPath) -> FloatImage:
     low, high = float(array.min()), float(array.max())
     if not (low >= 0 and high <= 255):  # so written, a NaN is refused as well
-        raise DataError(
-            f"read_image: {path} has values from {low:g} to {high:g}: scale them to [0, 1] or [0, 255]"
-        )
+        raise DataError(f"read_image: {path} has values from {low:g} to {high:g}: scale them to [0, 1] or [0, 255]")
     return (array / (255 if high > 1 else 1)).astype(np.float32)
 
 
 def _sixteen_bit(array: npt.NDArray[Any], path: StrPath) -> FloatImage:
     low, high = int(array.min()), int(array.max())
     if low < 0 or high > 65535:
-        raise DataError(
-            f"read_image: {path} has values from {low} to {high}: save it with 8 or 16 bits a channel"
-        )
+        raise DataError(f"read_image: {path} has values from {low} to {high}: save it with 8 or 16 bits a channel")
     return array.astype(np.float32) / np.float32(65535)
 
 
 def _whole_numbers(array: npt.NDArray[Any], path: StrPath) -> npt.NDArray[Any]:
-    if (
-        not (np.abs(array) < 2**24).all() or (array != np.rint(array)).any()
-    ):  # above 2**24 float32 skips integers
-        raise DataError(
-            f"read_mask: {path} stores values that are no integers: save the mask as an 8- or 16-bit PNG"
-        )
+    if not (np.abs(array) < 2**24).all() or (array != np.rint(array)).any():  # above 2**24 float32 skips integers
+        raise DataError(f"read_mask: {path} stores values that are no integers: save the mask as an 8- or 16-bit PNG")
     return array.astype(np.int32)
 
 
@@ -224,15 +208,11 @@ def list_images(folder: StrPath, function: str = "list_images") -> list[pathlib.
     """
     root = pathlib.Path(folder)
     try:
-        files = sorted(
-            p for p in root.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")
-        )
+        files = sorted(p for p in root.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
     except OSError as error:
         raise DataError(f"{function}: {root}: {error.strerror}: give a folder of images") from None
     if not files:
-        raise DataError(
-            f"{function}: {root} has no images (looked for {' '.join(sorted(SUFFIXES))}): check the path"
-        )
+        raise DataError(f"{function}: {root} has no images (looked for {' '.join(sorted(SUFFIXES))}): check the path")
     home = root.resolve()
     for path in files:
         if not path.resolve().is_relative_to(home):
@@ -250,13 +230,7 @@ def image_size(function: str, size: int | tuple[int, int]) -> tuple[int, int]:
 
     **Raises** ArgumentError below one pixel and above 89 million.
     """
-    pair = (
-        (size, size)
-        if isinstance(size, int | np.integer)
-        else tuple(size)
-        if isinstance(size, tuple | list)
-        else ()
-    )
+    pair = (size, size) if isinstance(size, int | np.integer) else tuple(size) if isinstance(size, tuple | list) else ()
     valid = len(pair) == 2 and all(isinstance(n, int | np.integer) and n >= 1 for n in pair)
     if not valid or pair[0] * pair[1] > MAX_PIXELS:
         raise ArgumentError(
@@ -286,8 +260,7 @@ def resize_labels(labels: npt.NDArray[Any], size: tuple[int, int]) -> npt.NDArra
     **Shapes** (H, W) -> size. **Source** PyTorch's `interpolate(mode="nearest-exact")`.
     """
     rows, columns = (
-        (2 * np.arange(target) + 1) * source // (2 * target)
-        for target, source in zip(size, labels.shape, strict=True)
+        (2 * np.arange(target) + 1) * source // (2 * target) for target, source in zip(size, labels.shape, strict=True)
     )
     resized: npt.NDArray[Any] = labels[rows[:, None], columns[None, :]]
     return resized
@@ -336,9 +309,7 @@ def _pixels(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         array = np.rint(np.clip(np.nan_to_num(array), 0, 1) * 255)
     low, high = array.min(), array.max()
     if low < 0 or high > (65535 if array.ndim == 2 else 255):
-        raise ArgumentError(
-            f"write_png: array has values from {low} to {high}, expected 0 to 255 (65535 if grey)"
-        )
+        raise ArgumentError(f"write_png: array has values from {low} to {high}, expected 0 to 255 (65535 if grey)")
     return np.ascontiguousarray(array.astype(np.uint8 if high <= 255 else np.uint16))
 
 

@@ -39,9 +39,7 @@ class Nuclei:
         self.images = list_images(folder / "images", "Nuclei")
         for path in self.images:
             if path.stem not in labels:
-                raise DataError(
-                    f"Nuclei: {path} has no label image in {folder / 'labels'}: add it or remove the image"
-                )
+                raise DataError(f"Nuclei: {path} has no label image in {folder / 'labels'}: add it or remove the image")
         self.labels = [labels[path.stem] for path in self.images]
 
     def __len__(self) -> int:
@@ -116,9 +114,7 @@ def _label_map(path: pathlib.Path, size: tuple[int, ...]) -> npt.NDArray[np.int6
     if labels.shape != size:
         raise DataError(f"nuclei: {path} is {labels.shape}, its image {size} (H, W): make both the same size")
     if labels.min() < 0 or labels.max() > 65535:
-        raise DataError(
-            f"nuclei: {path} has values {labels.min()} to {labels.max()}, expected 0 to 65535: check it"
-        )
+        raise DataError(f"nuclei: {path} has values {labels.min()} to {labels.max()}, expected 0 to 65535: check it")
     return labels.astype(np.int64)
 
 
