@@ -13,78 +13,102 @@ Neither the padded input nor the whole column matrix (KH·KW inputs large) ever 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numba
 import numpy as np
 
 from tinyseg.kernels.backend import narrow, native
-from tinyseg.kernels.conv2d import ConvGeometry, Pair, output_size
+from tinyseg.kernels.conv2d import ConvGeometry, Pair, cpu_depthwise, output_size
 from tinyseg.kernels.jit import parallel, prange, serial
 
 __all__ = ["forward", "grad_input", "grad_weight"]
 
-BLOCK_COLUMNS = 512  # P: enough for BLAS to run at speed, few enough for the columns to stay in the cache
+FORWARD_COLUMNS = 256  # P: enough for BLAS to run at speed, few enough for the columns to stay in the cache
+WEIGHT_COLUMNS = 512  # more, because every block also adds its (O, K) product to the sum
 
 
 # ---------------------------------------------------------------- geometry, in Python
 
 
-def _rows_per_block(rows: int, row_length: int) -> int:
-    """How many output rows make one block: a function of shape and thread count only, so that bits repeat."""
+def _rows_per_block(columns: int, rows: int, row_length: int) -> int:
+    """How many output rows make a block: a function of shape and thread count only, so that bits repeat."""
     share = -(-rows // numba.get_num_threads())
-    return max(1, min(BLOCK_COLUMNS // max(1, row_length), share))
+    return max(1, min(columns // max(1, row_length), share))
 
 
 def _offsets(kernel_size: Pair, geometry: ConvGeometry) -> list[np.ndarray]:
-    """Per axis, where each tap looks: output i reads input i·stride + offset[p], offset = p·dilation − padding."""
+    """Per axis, where each tap looks: output i reads input i·stride + offset[p], p·dilation − padding."""
     return [
         np.arange(size, dtype=np.int64) * dilation - before
-        for size, dilation, (before, _) in zip(kernel_size, geometry.dilation, geometry.padding, strict=True)
+        for size, dilation, (before, _) in zip(
+            kernel_size, geometry.dilation, geometry.padding, strict=True
+        )
     ]
 
 
-def _by_group(w: np.ndarray, groups: int) -> np.ndarray:
-    """(O, C/G, KH, KW) as one matrix per group: (G, O/G, K)."""
-    return w.reshape(groups, w.shape[0] // groups, -1)
+class Lattice(NamedTuple):
+    """The pixels of y that one correlation writes: origin + every·(i, j) for (i, j) below size."""
+
+    size: Pair
+    origin: Pair = (0, 0)
+    every: Pair = (1, 1)
 
 
-def forward(x: np.ndarray, w: np.ndarray, geometry: ConvGeometry, bias: np.ndarray | None = None) -> np.ndarray:
+def _launch(
+    x: np.ndarray, w: np.ndarray, bias: np.ndarray, offsets: list[np.ndarray], step: Pair, y: np.ndarray, out: Lattice
+) -> None:
+    """Pick the kernel for w (G, O/G, K): direct sums where BLAS would have a single row to work on."""
+    threads = numba.get_num_threads()
+    down, right = offsets
+    if w.shape[1] == 1 and w.shape[2] == len(down) * len(right):
+        cpu_depthwise.correlate(x, w, bias, down, right, step, y, out.origin, out.every, out.size, threads)
+    else:
+        block = _rows_per_block(FORWARD_COLUMNS, x.shape[0] * out.size[0], out.size[1])
+        _correlate(x, w, bias, down, right, step, y, out.origin, out.every, out.size, block, threads)
+
+
+def forward(
+    x: np.ndarray, w: np.ndarray, geometry: ConvGeometry, bias: np.ndarray | None = None
+) -> np.ndarray:
     """See the family's docstring."""
     size = output_size(x.shape[2:], w.shape[2:], geometry)
     x_, w_ = native(x), native(w)
     b = np.zeros(w.shape[0], x_.dtype) if bias is None else native(bias)
     y = np.empty((x.shape[0], w.shape[0], *size), x_.dtype)
-    down, right = _offsets(w.shape[2:], geometry)
-    rows = _rows_per_block(x.shape[0] * size[0], size[1])
-    _correlate(x_, _by_group(w_, geometry.groups), b, down, right, geometry.stride, y, (0, 0), (1, 1), size, rows, numba.get_num_threads())
+    by_group = w_.reshape(geometry.groups, w.shape[0] // geometry.groups, -1)
+    _launch(x_, by_group, b, _offsets(w.shape[2:], geometry), geometry.stride, y, Lattice(size))
     return narrow(y, x)
 
 
-def grad_input(gy: np.ndarray, w: np.ndarray, geometry: ConvGeometry, input_size: Pair) -> np.ndarray:
+def grad_input(
+    gy: np.ndarray, w: np.ndarray, geometry: ConvGeometry, input_size: Pair
+) -> np.ndarray:
     """See the family's docstring.
 
-    Input row h hears from output row i through tap p where i·stride = h + top − p·dilation: only the taps with
-    p·dilation ≡ h + top (mod stride) reach it. The rows of one residue class share their taps, and over them gx is
-    a stride-1 correlation of gy with those taps. So the adjoint is stride·stride interleaved correlations ("phases"),
-    each pixel of gx written once: a gather, however the windows overlap, without wasted arithmetic.
+    Input row h hears from output row i through tap p where i·stride = h + top − p·dilation: only the taps
+    with p·dilation ≡ h + top (mod stride) reach it. The rows of one residue class share their taps, and over
+    them gx is a stride-1 correlation of gy with those taps. So the adjoint is stride·stride interleaved
+    correlations ("phases"), each pixel of gx written once: a gather, however the windows overlap, and without
+    wasted arithmetic.
     """
     gy_, w_ = native(gy), native(w)
-    # (O, C/G, KH, KW) -> (G, C/G, O/G, KH, KW): input and output channels trade places inside each group
-    swapped = w_.reshape(geometry.groups, -1, *w.shape[1:]).swapaxes(1, 2)
-    b = np.zeros(w.shape[1] * geometry.groups, gy_.dtype)
-    gx = np.zeros((gy.shape[0], len(b), *input_size), gy_.dtype)
+    bias = np.zeros(w.shape[1] * geometry.groups, gy_.dtype)
+    gx = np.zeros((gy.shape[0], len(bias), *input_size), gy_.dtype)
     for top, rows, taps_h, down in _phases(0, input_size[0], w.shape[2], geometry):
         for left, columns, taps_w, right in _phases(1, input_size[1], w.shape[3], geometry):
-            part = np.ascontiguousarray(swapped[..., taps_h[:, None], taps_w])
-            part = part.reshape(*part.shape[:2], -1)
-            block = _rows_per_block(gy.shape[0] * rows, columns)
-            _correlate(gy_, part, b, down, right, (1, 1), gx, (top, left), geometry.stride, (rows, columns), block, numba.get_num_threads())
+            part = _swap_channels(w_, geometry.groups, taps_h, taps_w)
+            out = Lattice((rows, columns), (top, left), geometry.stride)
+            _launch(gy_, part, bias, [down, right], (1, 1), gx, out)
     return narrow(gx, gy)
 
 
-def _phases(axis: int, size: int, taps: int, geometry: ConvGeometry) -> Iterator[tuple[int, int, np.ndarray, np.ndarray]]:
-    """Per residue class of input rows that some tap reaches: first row, number of rows, its taps, their offsets in gy."""
-    stride, dilation, before = geometry.stride[axis], geometry.dilation[axis], geometry.padding[axis][0]
+def _phases(
+    axis: int, size: int, taps: int, geometry: ConvGeometry
+) -> Iterator[tuple[int, int, np.ndarray, np.ndarray]]:
+    """Per residue class of input rows: first row, number of rows, the taps that reach them, their offsets in gy."""
+    stride, dilation = geometry.stride[axis], geometry.dilation[axis]
+    before = geometry.padding[axis][0]
     reach = np.arange(taps, dtype=np.int64) * dilation
     for first in range(min(stride, size)):
         mine = np.flatnonzero((reach - first - before) % stride == 0)
@@ -92,16 +116,39 @@ def _phases(axis: int, size: int, taps: int, geometry: ConvGeometry) -> Iterator
             yield first, -(-(size - first) // stride), mine, (first + before - reach[mine]) // stride
 
 
-def grad_weight(x: np.ndarray, gy: np.ndarray, geometry: ConvGeometry, kernel_size: Pair) -> np.ndarray:
+def grad_weight(
+    x: np.ndarray, gy: np.ndarray, geometry: ConvGeometry, kernel_size: Pair
+) -> np.ndarray:
     """See the family's docstring."""
+    threads = numba.get_num_threads()
     x_, gy_ = native(x), native(gy)
     down, right = _offsets(kernel_size, geometry)
-    rows = _rows_per_block(gy.shape[0] * gy.shape[2], gy.shape[3])
-    gw = _correlate_weight(x_, gy_, down, right, geometry.stride, geometry.groups, rows, numba.get_num_threads())
+    if x.shape[1] == geometry.groups:
+        gw = cpu_depthwise.correlate_weight(x_, gy_, down, right, geometry.stride, threads)
+    else:
+        block = _rows_per_block(WEIGHT_COLUMNS, gy.shape[0] * gy.shape[2], gy.shape[3])
+        gw = _correlate_weight(x_, gy_, down, right, geometry.stride, geometry.groups, block, threads)
     return narrow(gw.reshape(gy.shape[1], -1, *kernel_size), x)
 
 
 # ---------------------------------------------------------------- the kernels
+
+
+@parallel
+def _swap_channels(w, groups, taps_h, taps_w):
+    """(O, C/G, KH, KW) -> (G, C/G, (O/G, chosen taps)): input and output channels trade places in each group.
+
+    A kernel, because NumPy's transposed copy of a 1024x1024x3x3 weight takes 90 ms, longer than the convolution.
+    """
+    outputs, channels = w.shape[0] // groups, w.shape[1]
+    swapped = np.empty((groups * channels, outputs, len(taps_h), len(taps_w)), w.dtype)
+    for row in prange(groups * channels):
+        g, c = row // channels, row % channels
+        for o in range(outputs):
+            for p in range(len(taps_h)):
+                for q in range(len(taps_w)):
+                    swapped[row, o, p, q] = w[g * outputs + o, c, taps_h[p], taps_w[q]]
+    return swapped.reshape(groups, channels, outputs * len(taps_h) * len(taps_w))
 
 
 @serial
