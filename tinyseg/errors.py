@@ -8,6 +8,7 @@ from __future__ import annotations
 __all__ = [
     "AnomalyError",
     "ArgumentError",
+    "BoundsError",
     "CheckpointError",
     "DTypeError",
     "DataError",
@@ -28,6 +29,10 @@ class ShapeError(TinysegError, ValueError):
 
 class ArgumentError(TinysegError, ValueError):
     """An argument outside its range, or one that is not supported and would otherwise be ignored."""
+
+
+class BoundsError(TinysegError, IndexError):
+    """An index outside its axis or data set."""
 
 
 class DTypeError(TinysegError, TypeError):

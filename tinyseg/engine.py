@@ -1,0 +1,485 @@
+"""The engine: Tensor, Op, and the walk that carries gradients back. Read this file first.
+
+Calling an op on Tensors runs its `forward` on their arrays. If an input wants a gradient, the op instance itself becomes
+the node of the graph: it keeps an edge to where each input came from and the few values its backward needs. Edges point
+backward only (Tensor -> (op, slot) -> earlier ops), so nothing refers to what came out of it: a graph has no cycles, and
+Python frees it by reference counting the moment its last Tensor goes.
+
+Why the walk needs an order: with `b = a + a; c = b + b` the gradient of `b` is complete only when both uses of `b` have
+reported. Ops carry the number of their creation; visiting the newest first means every user of a value comes before it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import heapq
+import inspect
+import itertools
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, ClassVar, Union, dataclass_transform
+
+import numpy as np
+
+from . import anomaly
+from .device import array_module, device_of, shares_memory, to_cpu, to_device
+from .errors import DeviceError, DTypeError, GraphError, ShapeError
+
+__all__ = ["Op", "Tensor", "differentiate", "enable_grad", "grad", "is_grad_enabled", "no_grad"]
+
+Array = Any  # numpy.ndarray or cupy.ndarray
+Edge = Union[tuple["Op", int], "Tensor"]  # which output of which op, or a leaf, which is its own edge
+
+_mode = threading.local()
+_created = itertools.count()
+
+
+def is_grad_enabled() -> bool:
+    """Whether ops record themselves on this thread."""
+    return getattr(_mode, "recording", True)
+
+
+@contextmanager
+def _recording(on: bool) -> Iterator[None]:
+    before, _mode.recording = is_grad_enabled(), on
+    try:
+        yield
+    finally:
+        _mode.recording = before
+
+
+def no_grad() -> Any:
+    """Context (or decorator) in which no graph is recorded: `with ts.no_grad(): ...`."""
+    return _recording(False)
+
+
+def enable_grad() -> Any:
+    """Context (or decorator) in which the graph is recorded, inside `no_grad` too."""
+    return _recording(True)
+
+
+class Version:
+    """Counts the in-place writes to one piece of memory; Tensors that alias it share the count."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
+class Tensor:
+    """An array with, if it wants a gradient, the edge to where it came from.
+
+    `ts.tensor(...)` is the friendly constructor; this one wraps an array as it is, without a copy.
+    Operators and methods such as `+`, `@`, `.sum()` are bound in `operators.py`.
+    """
+
+    __slots__ = ("__weakref__", "_edge", "_leaf", "_version", "data", "grad")
+    __array_ufunc__ = None  # `ndarray * t` asks Tensor.__rmul__ instead of dropping the graph
+
+    data: Array
+    grad: Tensor | None
+
+    def __init__(self, data: Array, requires_grad: bool = False) -> None:
+        self.data = data
+        self.grad = None
+        self._edge: Edge | None = None
+        self._leaf = False
+        self._version = Version()
+        if requires_grad:
+            self.requires_grad = True
+
+    @classmethod
+    def _wrap(cls, data: Array, edge: Edge | None, version: Version | None = None) -> Tensor:
+        tensor = Tensor(data)
+        tensor._edge = edge
+        tensor._version = version or tensor._version
+        return tensor
+
+    @property
+    def edge(self) -> Edge | None:
+        """Where a gradient with respect to this Tensor goes; None if it wants none."""
+        return self if self._leaf else self._edge
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether a gradient flows to this Tensor."""
+        return self._leaf or self._edge is not None
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        if self._edge is not None:
+            raise GraphError("requires_grad: only a leaf can change it; use t.detach() for a Tensor without its graph")
+        if value and self.data.dtype.kind != "f" and self.data.dtype.name != "bfloat16":
+            raise DTypeError(f"requires_grad: only floating-point Tensors take gradients, got {self.data.dtype}")
+        self._leaf = bool(value)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Set `requires_grad` and return the Tensor."""
+        self.requires_grad = requires_grad
+        return self
+
+    is_leaf = property(lambda self: self._edge is None, doc="Whether no op made this Tensor.")
+    shape = property(lambda self: self.data.shape, doc="Sizes of all axes, a tuple.")
+    dtype = property(lambda self: self.data.dtype, doc="Element type, a NumPy dtype.")
+    ndim = property(lambda self: self.data.ndim, doc="Number of axes.")
+    device = property(lambda self: device_of(self.data), doc="'cpu' or 'cuda:0', ...: the type of the array decides.")
+
+    def numpy(self) -> np.ndarray[Any, Any]:
+        """The values as a NumPy array: a live view on the CPU, a copy from a GPU."""
+        if self.requires_grad:
+            raise GraphError("numpy: this Tensor requires grad and NumPy would drop its graph; use t.detach().numpy()")
+        return to_cpu(self.data)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        return np.array(self.numpy(), dtype=dtype, copy=copy)
+
+    def item(self) -> Any:
+        """The only element as a Python number. **Raises** ShapeError if there is not exactly one."""
+        if self.data.size != 1:
+            raise ShapeError(f"item: expected a Tensor with one element, got shape {self.shape}")
+        return self.data.item()
+
+    def detach(self) -> Tensor:
+        """The same memory outside the graph."""
+        return Tensor._wrap(self.data, None, self._version)
+
+    def assign_(self, value: Any) -> Tensor:
+        """Overwrite the values in place, the one door for it: `t.assign_(value)`. Shapes must match.
+
+        A backward that still needs the old values raises GraphError. Only leaves can be assigned to.
+        """
+        source = value.data if isinstance(value, Tensor) else value
+        if self._edge is not None:
+            raise GraphError("assign_: this Tensor was computed by an op; only leaves can be assigned to")
+        if np.shape(source) not in ((), self.shape):
+            raise ShapeError(f"assign_: expected shape {self.shape}, got {np.shape(source)}")
+        self.data[...] = to_device(source, self.device) if hasattr(source, "dtype") else source
+        self._version.count += 1
+        return self
+
+    def bump(self) -> None:
+        """Tell the graph that `data` was written to in place (kernels of optimisers and running statistics)."""
+        self._version.count += 1
+
+    def backward(
+        self,
+        gradient: Tensor | None = None,
+        retain_graph: bool | None = None,
+        create_graph: bool = False,
+        inputs: Tensor | Sequence[Tensor] | None = None,
+    ) -> None:
+        """Add d(self)/d(leaf) to `.grad` of every leaf (or of `inputs` only); PyTorch's arguments.
+
+        `gradient` weighs the elements of `self` and may be left out for a single element. The graph is released as the
+        walk passes unless `retain_graph`. `.grad` never carries a graph: for higher derivatives use
+        `ts.grad(..., create_graph=True)`, which makes no reference cycles.
+        """
+        if create_graph:
+            raise GraphError("backward: create_graph=True would tie .grad to its leaf in a cycle; use ts.grad(...)")
+        leaves = None if inputs is None else _listed(inputs)
+        targets = None if leaves is None else {_edge_of(t, "backward") for t in leaves}
+        seed = [(_edge_of(self, "backward"), _seed(self, gradient, "backward"))]
+        for leaf, g in _walk(seed, targets, keep=bool(retain_graph), record=False).items():
+            if isinstance(leaf, Tensor):
+                leaf.grad = Tensor(g.data.copy() if leaf.grad is None else leaf.grad.data + g.data)
+
+    def __repr__(self) -> str:
+        values = np.array2string(to_cpu(self.data), separator=", ", prefix="tensor(", threshold=200, precision=4)
+        notes = "" if self.dtype in (np.float32, np.int64, np.bool_) else f", dtype={self.dtype}"
+        notes += "" if self.device == "cpu" else f", device={self.device}"
+        if self.requires_grad:
+            notes += f", op={self._edge[0].name}" if isinstance(self._edge, tuple) else ", requires_grad=True"
+        return f"tensor({values}{notes})"
+
+    if TYPE_CHECKING:  # bound in operators.py
+
+        def __add__(self, other: Any) -> Tensor: ...
+        def __radd__(self, other: Any) -> Tensor: ...
+        def __sub__(self, other: Any) -> Tensor: ...
+        def __rsub__(self, other: Any) -> Tensor: ...
+        def __mul__(self, other: Any) -> Tensor: ...
+        def __rmul__(self, other: Any) -> Tensor: ...
+        def __truediv__(self, other: Any) -> Tensor: ...
+        def __rtruediv__(self, other: Any) -> Tensor: ...
+        def __floordiv__(self, other: Any) -> Tensor: ...
+        def __rfloordiv__(self, other: Any) -> Tensor: ...
+        def __mod__(self, other: Any) -> Tensor: ...
+        def __rmod__(self, other: Any) -> Tensor: ...
+        def __pow__(self, other: Any) -> Tensor: ...
+        def __rpow__(self, other: Any) -> Tensor: ...
+        def __matmul__(self, other: Any) -> Tensor: ...
+        def __rmatmul__(self, other: Any) -> Tensor: ...
+        def __and__(self, other: Any) -> Tensor: ...
+        def __or__(self, other: Any) -> Tensor: ...
+        def __xor__(self, other: Any) -> Tensor: ...
+        def __eq__(self, other: Any) -> Any: ...
+        def __ne__(self, other: Any) -> Any: ...
+        def __lt__(self, other: Any) -> Any: ...
+        def __le__(self, other: Any) -> Any: ...
+        def __gt__(self, other: Any) -> Any: ...
+        def __ge__(self, other: Any) -> Any: ...
+
+        __hash__ = object.__hash__
+
+        def __neg__(self) -> Tensor: ...
+        def __abs__(self) -> Tensor: ...
+        def __invert__(self) -> Tensor: ...
+        def __getitem__(self, index: Any) -> Tensor: ...
+        def __len__(self) -> int: ...
+        def __iter__(self) -> Iterator[Tensor]: ...
+        def __bool__(self) -> bool: ...
+        def __float__(self) -> float: ...
+        def __int__(self) -> int: ...
+        def __getattr__(self, name: str) -> Any: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Saved:
+    """A value kept for backward: the array, which input or output it was, and its version at that time."""
+
+    array: Array
+    slot: int
+    is_output: bool
+    version: Version
+    count: int
+
+
+@dataclass_transform(eq_default=False)
+class Op:
+    """One differentiable function; its instance is one node of the graph.
+
+    A subclass is a dataclass of its settings. `forward` takes arrays and returns one or a tuple; `backward` takes the
+    gradient Tensors of the outputs (None for an output nobody used), is itself written with ops, and returns one
+    gradient or None for each input. `self.needs[i]` tells whether input i wants a gradient.
+
+    `saves` names what to keep, by the parameter names of `forward` or by `outputs`, and for whose gradient:
+    `{"a": "b", "b": "a"}` keeps `a` only if `b` wants a gradient. Backward reads them from `self.saved`, in that order.
+    """
+
+    saves: ClassVar[dict[str, str]] = {}
+    outputs: ClassVar[tuple[str, ...]] = ("y",)
+    is_view: ClassVar[bool] = False  # whether the output may alias the input's memory: the reshape family alone
+    crosses_devices: ClassVar[bool] = False  # whether the output may be on another device: Move alone
+    inputs: ClassVar[tuple[str, ...]]
+    name: ClassVar[str]
+    forward: Callable[..., Any]
+    backward: Callable[..., Any]
+
+    def __init_subclass__(cls) -> None:
+        dataclasses.dataclass(eq=False, repr=False)(cls)
+        cls.name = cls.__name__
+        cls.inputs = tuple(inspect.signature(cls.forward).parameters)[1:] if "forward" in cls.__dict__ else cls.inputs
+
+    def __call__(self, *tensors: Tensor | None) -> Any:
+        arrays = [None if t is None else t.data for t in tensors]
+        edges = [None if t is None else t.edge for t in tensors] if is_grad_enabled() else [None] * len(tensors)
+        self.needs = tuple(edge is not None for edge in edges)
+        with np.errstate(all="ignore"):  # 1/0 is infinite and 0/0 NaN without a warning, as in PyTorch
+            returned = self.forward(*arrays)
+        outs = [self._own(a, arrays) for a in (returned if isinstance(returned, tuple) else (returned,))]
+        versions = [tensors[0]._version if self.is_view and tensors[0] is not None else Version() for _ in outs]
+        if record := any(self.needs):
+            self.edges, self.created, self.count = edges, next(_created), len(outs)
+            self._saved = self._keep(tensors, outs, versions)
+        if anomaly.watching():
+            anomaly.check_forward(self, arrays, outs)
+        results = [
+            Tensor._wrap(a, (self, slot) if record and a.dtype.kind not in "biu" else None, versions[slot])
+            for slot, a in enumerate(outs)
+        ]
+        return tuple(results) if isinstance(returned, tuple) else results[0]
+
+    def _own(self, out: Array, arrays: list[Array]) -> Array:
+        """The output as a C-contiguous array of the inputs' module that aliases no input (unless a view may)."""
+        given = next((a for a in arrays if a is not None), out)
+        if isinstance(out, np.generic):
+            out = np.asarray(out)
+        if self.crosses_devices:
+            return out
+        if array_module(out) is not array_module(given):
+            raise DeviceError(f"{self.name}: the result left the inputs' device ({device_of(given)})")
+        if not out.flags.c_contiguous or (
+            not self.is_view and any(a is not None and shares_memory(out, a) for a in arrays)
+        ):
+            out = out.copy(order="C")
+        return out
+
+    def _keep(self, tensors: Sequence[Tensor | None], outs: list[Array], versions: list[Version]) -> list[Saved | None]:
+        kept: list[Saved | None] = []
+        for name, wanted_by in self.saves.items():
+            keep = any(self.needs[self.inputs.index(i)] for i in wanted_by.split())
+            if name in self.outputs:
+                slot = self.outputs.index(name)
+                kept.append(Saved(outs[slot], slot, True, versions[slot], versions[slot].count) if keep else None)
+            else:
+                slot = self.inputs.index(name)
+                t = tensors[slot]
+                kept.append(
+                    Saved(t.data, slot, False, t._version, t._version.count) if keep and t is not None else None
+                )
+        return kept
+
+    @property
+    def saved(self) -> tuple[Any, ...]:
+        """The values of `saves` as Tensors that stand at their old place in the graph; None for what was not kept."""
+        return tuple(None if s is None else self._restore(s) for s in self._saved)
+
+    def _restore(self, s: Saved) -> Tensor:
+        if s.version.count != s.count:
+            what = (self.outputs if s.is_output else self.inputs)[s.slot]
+            raise GraphError(f"backward of {self.name}: `{what}` was changed in place after the op had used it")
+        return Tensor._wrap(s.array, (self, s.slot) if s.is_output else self.edges[s.slot], s.version)
+
+    def release(self) -> None:
+        """Drop the edges, the kept values and the settings."""
+        self.__dict__.clear()
+
+
+def _edge_of(t: Tensor, caller: str) -> Edge:
+    if t.edge is None:
+        raise GraphError(f"{caller}: a Tensor of shape {t.shape} does not require grad and has no graph")
+    return t.edge
+
+
+def _listed(tensors: Tensor | Iterable[Tensor]) -> list[Tensor]:
+    return [tensors] if isinstance(tensors, Tensor) else list(tensors)
+
+
+def _seed(y: Tensor, gradient: Tensor | None, caller: str) -> Tensor:
+    if gradient is None:
+        if y.data.size != 1:
+            raise GraphError(f"{caller}: an output of shape {y.shape} needs a gradient of that shape, got None")
+        return Tensor(array_module(y.data).ones_like(y.data))
+    if gradient.shape != y.shape:
+        raise ShapeError(f"{caller}: expected a gradient of shape {y.shape}, got {gradient.shape}")
+    if gradient.dtype != y.dtype:
+        raise DTypeError(f"{caller}: expected a gradient of type {y.dtype}, got {gradient.dtype}")
+    return gradient
+
+
+def _alive(op: Op) -> Op:
+    if "edges" not in op.__dict__:
+        raise GraphError(
+            f"backward: the graph of {op.name} was released by an earlier backward; "
+            "pass retain_graph=True to that one to walk it twice"
+        )
+    return op
+
+
+def _leading_to(roots: Iterable[Edge], targets: set[Edge]) -> set[Op]:
+    """The ops on a path from `roots` to `targets`: all others would be dead work."""
+    found: set[Op] = set()
+    stack = [edge[0] for edge in roots if isinstance(edge, tuple)]
+    while stack:
+        op = stack.pop()
+        if op not in found:
+            found.add(_alive(op))
+            stack.extend(edge[0] for edge in op.edges if isinstance(edge, tuple))
+    leading: set[Op] = set()
+    for op in sorted(found, key=lambda op: op.created):  # oldest first: an op's parents are decided before it
+        if any(e in targets or (isinstance(e, tuple) and e[0] in leading) for e in op.edges if e is not None):
+            leading.add(op)
+    return leading
+
+
+def _walk(seeds: list[tuple[Edge, Tensor]], targets: set[Edge] | None, keep: bool, record: bool) -> dict[Edge, Tensor]:
+    """Gradients of `targets` (None: of all leaves), from the newest op to the oldest.
+
+    A gradient waits in `pending` under its edge until every newer op has added its part; `heap` orders the ops that
+    have a gradient waiting. Each op is released as the walk passes it, unless `keep`.
+    """
+    pending: dict[Edge, Tensor] = {}
+    heap: list[tuple[int, Op]] = []
+    waiting: set[Op] = set()
+    leading = None if targets is None else _leading_to((edge for edge, _ in seeds), targets)
+
+    def wanted(edge: Edge | None) -> bool:
+        if edge is None or targets is None or leading is None:
+            return edge is not None
+        return edge in targets or (isinstance(edge, tuple) and edge[0] in leading)
+
+    def give(edge: Edge, g: Tensor) -> None:
+        pending[edge] = pending[edge] + g if edge in pending else g
+        if isinstance(edge, tuple) and edge[0] not in waiting and (leading is None or edge[0] in leading):
+            waiting.add(_alive(edge[0]))
+            heapq.heappush(heap, (-edge[0].created, edge[0]))
+
+    with _recording(record):
+        for seed in seeds:
+            give(*seed)
+        while heap:
+            op = heapq.heappop(heap)[1]
+            gys = [pending.get((op, slot)) for slot in range(op.count)]
+            for slot in range(op.count):
+                if targets is None or (op, slot) not in targets:
+                    pending.pop((op, slot), None)
+            op.needs = tuple(wanted(edge) for edge in op.edges)
+            gxs = op.backward(*gys)
+            for edge, g in zip(op.edges, gxs if isinstance(gxs, tuple) else (gxs,), strict=True):
+                if g is not None and edge is not None and wanted(edge):
+                    give(edge, g)
+            if anomaly.watching():
+                anomaly.check_backward(op, gys, gxs if isinstance(gxs, tuple) else (gxs,))
+            if not keep:
+                op.release()
+    return pending
+
+
+def grad(
+    outputs: Tensor | Sequence[Tensor],
+    inputs: Tensor | Sequence[Tensor],
+    grad_outputs: Tensor | Sequence[Tensor | None] | None = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool = False,
+    materialize_grads: bool = False,
+) -> tuple[Any, ...]:
+    """Gradients of the sum of `outputs` with respect to each of `inputs`; PyTorch's arguments, always a tuple.
+
+    With `create_graph` the gradients are themselves differentiable. `.grad` is not touched.
+    **Raises** GraphError where an input does not take part, unless `allow_unused` (None) or `materialize_grads` (zeros).
+    """
+    ys, xs = _listed(outputs), _listed(inputs)
+    gys = [grad_outputs] if isinstance(grad_outputs, Tensor) else list(grad_outputs or [None] * len(ys))
+    if len(gys) != len(ys):
+        raise GraphError(f"grad: expected one of grad_outputs for each of {len(ys)} outputs, got {len(gys)}")
+    seeds = [(_edge_of(y, "grad"), _seed(y, gy, "grad")) for y, gy in zip(ys, gys, strict=True)]
+    edges = [_edge_of(x, "grad") for x in xs]
+    keep = create_graph if retain_graph is None else retain_graph
+    found = _walk(seeds, set(edges), keep, create_graph)
+    gxs = [found.get(edge) for edge in edges]
+    if materialize_grads:
+        gxs = [
+            Tensor(array_module(x.data).zeros_like(x.data)) if g is None else g for x, g in zip(xs, gxs, strict=True)
+        ]
+    elif not allow_unused and None in [g if g is None else 0 for g in gxs]:
+        unused = next(i for i, g in enumerate(gxs) if g is None)
+        raise GraphError(
+            f"grad: inputs[{unused}] of shape {xs[unused].shape} was not used to compute the outputs; "
+            "allow_unused=True returns None for it"
+        )
+    return tuple(gxs)
+
+
+def differentiate(
+    formula: Callable[..., tuple[Tensor, ...]],
+    inputs: Sequence[Tensor | None],
+    cotangents: Sequence[Tensor | None],
+) -> tuple[Tensor | None, ...]:
+    """The backward of a fused op, from the same function written out in ops: gradients of <formula(*inputs), cotangents>.
+
+    Fused kernels compute a first derivative in one pass; for the derivatives after it nobody waits, and the formula is
+    the clearest statement of what they are.
+    """
+    from .ops.shape import alias
+
+    with enable_grad():
+        # fresh nodes: the walk stops at them, however the inputs depend on each other
+        fresh = [None if x is None else alias(x) for x in inputs]
+        pairs = [(y, g) for y, g in zip(formula(*fresh), cotangents, strict=True) if g is not None and y.requires_grad]
+    xs = [x for x in fresh if x is not None and x.requires_grad]
+    ys, gys = [y for y, _ in pairs], [g for _, g in pairs]
+    found = iter(grad(ys, xs, gys, create_graph=is_grad_enabled(), allow_unused=True) if ys else [None] * len(xs))
+    return tuple(next(found) if x is not None and x.requires_grad else None for x in fresh)

@@ -1,0 +1,71 @@
+"""PyTorch's `torch.nn.functional`, name for name: argument order, defaults and return values are the same.
+
+The functions live beside their ops in `tinyseg.ops`; this is the list of them.
+"""
+
+from ..ops.activation import (
+    dropout,
+    dropout2d,
+    elu,
+    gelu,
+    hardtanh,
+    leaky_relu,
+    log_softmax,
+    logsigmoid,
+    mish,
+    relu,
+    relu6,
+    sigmoid,
+    silu,
+    softmax,
+    softplus,
+    tanh,
+)
+from ..ops.conv import conv2d, conv_transpose2d
+from ..ops.linalg import linear
+from ..ops.loss import (
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    dice_loss,
+    l1_loss,
+    mse_loss,
+    nll_loss,
+)
+from ..ops.norm import batch_norm
+from ..ops.pool import avg_pool2d, max_pool2d
+from ..ops.resize import interpolate, upsample
+from ..ops.shape import pad
+
+__all__ = [
+    "avg_pool2d",
+    "batch_norm",
+    "binary_cross_entropy_with_logits",
+    "conv2d",
+    "conv_transpose2d",
+    "cross_entropy",
+    "dice_loss",
+    "dropout",
+    "dropout2d",
+    "elu",
+    "gelu",
+    "hardtanh",
+    "interpolate",
+    "l1_loss",
+    "leaky_relu",
+    "linear",
+    "log_softmax",
+    "logsigmoid",
+    "max_pool2d",
+    "mish",
+    "mse_loss",
+    "nll_loss",
+    "pad",
+    "relu",
+    "relu6",
+    "sigmoid",
+    "silu",
+    "softmax",
+    "softplus",
+    "tanh",
+    "upsample",
+]

@@ -1,0 +1,144 @@
+"""The one table that gives Tensor its operators and methods; nothing else adds to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from .engine import Tensor
+from .errors import BoundsError, GraphError, ShapeError
+from .ops import activation as act
+from .ops import elementwise, linalg, reduce, shape
+
+__all__: list[str] = []
+
+
+def _reflected(function: Any) -> Any:
+    return lambda self, other: function(other, self)
+
+
+def _refused(sign: str) -> Any:
+    def refuse(self: Tensor, *_: Any) -> Tensor:
+        raise GraphError(f"{sign}: Tensors are not changed in place; write t = t {sign[0]} ... or t.assign_(value)")
+
+    return refuse
+
+
+def _set_item(self: Tensor, index: Any, value: Any) -> None:
+    raise GraphError("t[...] = value: Tensors are not changed in place; use t.assign_(value) or ts.where(...)")
+
+
+def _compared(function: Any) -> Any:
+    def compare(self: Tensor, other: Any) -> Any:
+        return (
+            function(self, other) if hasattr(other, "__array__") or isinstance(other, int | float) else NotImplemented
+        )
+
+    return compare
+
+
+def _truth(self: Tensor) -> bool:
+    if self.data.size != 1:
+        raise ShapeError(f"bool: the truth of a Tensor of shape {self.shape} is ambiguous; use .any() or .all()")
+    return bool(self.data.item())
+
+
+def _length(self: Tensor) -> int:
+    if self.ndim == 0:
+        raise ShapeError("len: a Tensor without axes has no length")
+    return int(self.shape[0])
+
+
+def _elements(self: Tensor) -> Iterator[Tensor]:
+    return (self[i] for i in range(_length(self)))
+
+
+def _size(self: Tensor, dim: int | None = None) -> Any:
+    if dim is None:
+        return self.shape
+    if not -self.ndim <= dim < self.ndim:
+        raise BoundsError(f"size: dim {dim} is out of range for a Tensor with {self.ndim} axes")
+    return self.shape[dim]
+
+
+TABLE: dict[str, Any] = {
+    # arithmetic
+    "__add__": elementwise.add,
+    "__radd__": _reflected(elementwise.add),
+    "__sub__": elementwise.sub,
+    "__rsub__": _reflected(elementwise.sub),
+    "__mul__": elementwise.mul,
+    "__rmul__": _reflected(elementwise.mul),
+    "__truediv__": elementwise.div,
+    "__rtruediv__": _reflected(elementwise.div),
+    "__floordiv__": elementwise.floor_divide,
+    "__rfloordiv__": _reflected(elementwise.floor_divide),
+    "__mod__": elementwise.remainder,
+    "__rmod__": _reflected(elementwise.remainder),
+    "__pow__": elementwise.pow,
+    "__rpow__": _reflected(elementwise.pow),
+    "__matmul__": linalg.matmul,
+    "__rmatmul__": lambda self, other: linalg.matmul(Tensor(other), self),
+    "__neg__": elementwise.neg,
+    "__abs__": elementwise.abs_,
+    # comparisons; an object keeps its identity as its hash
+    "__eq__": _compared(elementwise.eq),
+    "__ne__": _compared(elementwise.ne),
+    "__lt__": _compared(elementwise.lt),
+    "__le__": _compared(elementwise.le),
+    "__gt__": _compared(elementwise.gt),
+    "__ge__": _compared(elementwise.ge),
+    "__and__": elementwise.logical_and,
+    "__or__": elementwise.logical_or,
+    "__xor__": elementwise.logical_xor,
+    "__invert__": elementwise.logical_not,
+    # Python's protocols
+    "__getitem__": shape.getitem,
+    "__setitem__": _set_item,
+    "__len__": _length,
+    "__iter__": _elements,
+    "__bool__": _truth,
+    "__float__": lambda self: float(self.item()),
+    "__int__": lambda self: int(self.item()),
+    **{name: _refused(sign) for name, sign in (("__iadd__", "+="), ("__isub__", "-="), ("__imul__", "*="))},
+    **{name: _refused(sign) for name, sign in (("__itruediv__", "/="), ("__ipow__", "**="), ("__imatmul__", "@="))},
+    # methods under PyTorch's names
+    "size": _size,
+    "dim": lambda self: self.ndim,
+    "numel": reduce.numel,
+    "T": property(lambda self: shape.permute(self, *reversed(range(self.ndim)))),
+    "mT": property(lambda self: shape.transpose(self, -1, -2)),
+    "t": lambda self: shape.permute(self, *reversed(range(self.ndim))),
+    "clone": lambda self: elementwise.Clone()(self),
+    "float": lambda self: self.to("float32"),
+    "double": lambda self: self.to("float64"),
+    "half": lambda self: self.to("float16"),
+    "long": lambda self: self.to("int64"),
+    "int": lambda self: self.to("int32"),
+    "bool": lambda self: self.to("bool"),
+    "cpu": lambda self: self.to("cpu"),
+    "cuda": lambda self: self.to("cuda"),
+    "contiguous": lambda self: self,  # every Tensor is C-contiguous
+    "view": shape.reshape,
+    "expand": shape.broadcast_to,
+    "view_as": lambda self, other: shape.reshape(self, *other.shape),
+    "expand_as": lambda self, other: shape.broadcast_to(self, *other.shape),
+    "abs": elementwise.abs_,
+    **{f.__name__: f for f in (elementwise.add, elementwise.sub, elementwise.mul, elementwise.div, elementwise.pow)},
+    **{f.__name__: f for f in (elementwise.neg, elementwise.exp, elementwise.log, elementwise.sqrt, elementwise.rsqrt)},
+    **{f.__name__: f for f in (elementwise.square, elementwise.reciprocal, elementwise.sin, elementwise.cos)},
+    **{f.__name__: f for f in (elementwise.sign, elementwise.clamp, elementwise.maximum, elementwise.minimum)},
+    **{f.__name__: f for f in (elementwise.masked_fill, elementwise.isnan, elementwise.isfinite, elementwise.to)},
+    **{f.__name__: f for f in (elementwise.logical_and, elementwise.logical_or, elementwise.logical_not)},
+    "where": lambda self, condition, other: elementwise.where(condition, self, other),
+    **{name: getattr(elementwise, name) for name in ("eq", "ne", "lt", "le", "gt", "ge")},
+    **{f.__name__: f for f in (reduce.sum, reduce.mean, reduce.var, reduce.std, reduce.amax, reduce.amin, reduce.max)},
+    **{f.__name__: f for f in (reduce.min, reduce.argmax, reduce.argmin, reduce.logsumexp, reduce.all, reduce.any)},
+    **{f.__name__: f for f in (shape.reshape, shape.flatten, shape.squeeze, shape.unsqueeze, shape.permute)},
+    **{f.__name__: f for f in (shape.transpose, shape.broadcast_to, shape.split, shape.chunk, shape.flip)},
+    **{f.__name__: f for f in (shape.index_select, shape.gather, linalg.matmul)},
+    **{f.__name__: f for f in (act.relu, act.sigmoid, act.tanh, act.softmax, act.log_softmax)},
+}
+
+for _name, _function in TABLE.items():
+    setattr(Tensor, _name, _function)

@@ -1,0 +1,249 @@
+"""Activations, softmax and dropout. Each says its formula and, where it is not obvious, its derivative.
+
+`inplace=True` is accepted and computed out of place: ported models run and get the same values.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from .. import random
+from ..device import array_module, special
+from ..engine import Array, Op, Tensor
+from ..errors import ArgumentError
+from ..kernels import softmax as kernel
+from .checks import as_tensor, axis, floating, is_float, tensor_arg
+from .elementwise import Where, clamp, exp, where
+from .reduce import sum
+from .shape import broadcast_to
+
+
+class Relu(Op):
+    """y = max(x, 0); the gradient at 0 is 0"""
+
+    saves = {"y": "x"}
+
+    def forward(self, x: Array) -> Array:
+        return array_module(x).maximum(x, 0)
+
+    def backward(self, gy: Tensor) -> Tensor:
+        return ReluGrad(self.saved[0].data)(gy)
+
+
+class ReluGrad(Op):
+    """y = x where the activation was positive, else 0; its own adjoint"""
+
+    positive: Array
+
+    def forward(self, x: Array) -> Array:
+        return x * (self.positive > 0)
+
+    def backward(self, gy: Tensor) -> Tensor:
+        return ReluGrad(self.positive)(gy)
+
+
+class Sigmoid(Op):
+    """y = 1 / (1 + e^-x),  dy/dx = y (1 - y)"""
+
+    saves = {"y": "x"}
+
+    def forward(self, x: Array) -> Array:
+        return _sigmoid(x)
+
+    def backward(self, gy: Tensor) -> Tensor:
+        (y,) = self.saved
+        return gy * y * (1.0 - y)
+
+
+class Tanh(Op):
+    """y = tanh x,  dy/dx = 1 - y²"""
+
+    saves = {"y": "x"}
+
+    def forward(self, x: Array) -> Array:
+        return array_module(x).tanh(x)
+
+    def backward(self, gy: Tensor) -> Tensor:
+        (y,) = self.saved
+        return gy * (1.0 - y * y)
+
+
+class Softplus(Op):
+    """y = log(1 + e^(βx)) / β, and x itself where βx is above the threshold,  dy/dx = sigmoid(βx)"""
+
+    beta: float
+    threshold: float
+    saves = {"x": "x"}
+
+    def forward(self, x: Array) -> Array:
+        xp, z = array_module(x), x * self.beta
+        self.linear = z > self.threshold
+        return xp.where(self.linear, x, (xp.maximum(z, 0) + xp.log1p(xp.exp(-abs(z)))) / self.beta).astype(x.dtype)
+
+    def backward(self, gy: Tensor) -> Tensor:
+        (x,) = self.saved
+        return Where(self.linear)(gy, gy * sigmoid(x * self.beta))
+
+
+class Erf(Op):
+    """y = 2/sqrt(π) ∫₀ˣ e^(-t²) dt"""
+
+    saves = {"x": "x"}
+
+    def forward(self, x: Array) -> Array:
+        return special(x).erf(x).astype(x.dtype)
+
+    def backward(self, gy: Tensor) -> Tensor:
+        (x,) = self.saved
+        return gy * exp(-(x * x)) * (2 / math.sqrt(math.pi))
+
+
+class Softmax(Op):
+    """y_k = e^x_k / Σ_j e^x_j over the middle of three axes (outer, K, inner),  gx = y (gy - Σ_k gy_k y_k)"""
+
+    saves = {"y": "x"}
+
+    def forward(self, x: Array) -> Array:
+        return kernel.softmax(x)
+
+    def backward(self, gy: Tensor) -> Tensor:
+        (y,) = self.saved
+        return y * (gy - sum(gy * y, 1, keepdim=True))
+
+
+class LogSoftmax(Op):
+    """y_k = x_k - log Σ_j e^x_j over the middle of three axes (outer, K, inner),  gx = gy - e^y Σ_k gy_k"""
+
+    saves = {"y": "x"}
+
+    def forward(self, x: Array) -> Array:
+        return kernel.log_softmax(x)
+
+    def backward(self, gy: Tensor) -> Tensor:
+        (y,) = self.saved
+        return gy - exp(y) * sum(gy, 1, keepdim=True)
+
+
+def _sigmoid(x: Array) -> Array:
+    """Without overflow: e^-|x| is at most 1."""
+    xp = array_module(x)
+    small = xp.exp(-abs(x))
+    return (xp.where(x >= 0, 1, small) / (1 + small)).astype(x.dtype)
+
+
+def relu(input: Tensor, inplace: bool = False) -> Tensor:
+    """max(x, 0)."""
+    return Relu()(tensor_arg("relu", "input", input))
+
+
+def relu6(input: Tensor, inplace: bool = False) -> Tensor:
+    """min(max(x, 0), 6)."""
+    return hardtanh(input, 0.0, 6.0)
+
+
+def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
+    """min(max(x, min_val), max_val); at the bounds the gradient is 0."""
+    x = floating("hardtanh", input)
+    if min_val > max_val:
+        raise ArgumentError(f"hardtanh: min_val {min_val} is above max_val {max_val}")
+    inside = Tensor((x.data > min_val) & (x.data < max_val))
+    return where(inside, x, clamp(x.detach(), min_val, max_val))
+
+
+def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
+    """x where positive, else negative_slope · x."""
+    x = floating("leaky_relu", input)
+    return where(Tensor(x.data > 0), x, x * negative_slope)
+
+
+def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+    """x where positive, else α (e^x - 1)."""
+    x = floating("elu", input)
+    return where(Tensor(x.data > 0), x, (exp(clamp(x, max=0.0)) - 1.0) * alpha)
+
+
+def silu(input: Tensor, inplace: bool = False) -> Tensor:
+    """x · sigmoid(x), also called swish."""
+    x = floating("silu", input)
+    return x * sigmoid(x)
+
+
+def mish(input: Tensor, inplace: bool = False) -> Tensor:
+    """x · tanh(softplus(x))."""
+    x = floating("mish", input)
+    return x * tanh(softplus(x))
+
+
+def gelu(input: Tensor, approximate: str = "none") -> Tensor:
+    """x Φ(x) with the normal distribution function Φ; `approximate='tanh'` uses its tanh form."""
+    x = floating("gelu", input)
+    if approximate == "none":
+        return x * 0.5 * (1.0 + Erf()(x * math.sqrt(0.5)))
+    if approximate != "tanh":
+        raise ArgumentError(f"gelu: approximate must be 'none' or 'tanh', got {approximate!r}")
+    return x * 0.5 * (1.0 + tanh((x + x**3 * 0.044715) * math.sqrt(2 / math.pi)))
+
+
+def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
+    """log(1 + e^(βx)) / β; x itself where βx is above `threshold`."""
+    return Softplus(beta, threshold)(floating("softplus", input))
+
+
+def sigmoid(input: Tensor) -> Tensor:
+    """1 / (1 + e^-x)."""
+    return Sigmoid()(floating("sigmoid", input))
+
+
+def logsigmoid(input: Tensor) -> Tensor:
+    """log sigmoid(x) = -softplus(-x)."""
+    return -Softplus(1.0, math.inf)(-floating("logsigmoid", input))
+
+
+def tanh(input: Tensor) -> Tensor:
+    """(e^x - e^-x) / (e^x + e^-x)."""
+    return Tanh()(floating("tanh", input))
+
+
+def softmax(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
+    """e^x_k / Σ_j e^x_j along axis `dim`, without overflow."""
+    return _along_axis("softmax", Softmax(), input, dim, dtype)
+
+
+def log_softmax(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
+    """x_k - log Σ_j e^x_j along axis `dim`, without overflow."""
+    return _along_axis("log_softmax", LogSoftmax(), input, dim, dtype)
+
+
+def _along_axis(caller: str, op: Op, input: Tensor, dim: int, dtype: Any) -> Tensor:
+    """Run an op of three axes (outer, K, inner) along any axis: in C order the other axes merge for free."""
+    x = tensor_arg(caller, "input", input)
+    x = x if dtype is None else x.to(dtype)
+    if not is_float(x.dtype):
+        raise ArgumentError(f"{caller}: input must be of a floating-point type, got {x.dtype}; pass dtype=ts.float32")
+    k = axis(caller, dim, x.ndim)
+    outer, inner = math.prod(x.shape[:k]), math.prod(x.shape[k + 1 :])
+    return op(x.reshape(outer, x.shape[k] if x.ndim else 1, inner)).reshape(*x.shape)
+
+
+def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """Each element zeroed with probability p, the others divided by 1 - p; the identity unless `training`."""
+    return _dropped("dropout", input, p, training, lambda shape: shape)
+
+
+def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """Dropout of whole channels of a (N, C, H, W) or (C, H, W) Tensor."""
+    return _dropped("dropout2d", input, p, training, lambda shape: (*shape[:-2], 1, 1))
+
+
+def _dropped(caller: str, input: Tensor, p: float, training: bool, mask_shape: Any) -> Tensor:
+    x = floating(caller, input)
+    if not 0 <= p <= 1:
+        raise ArgumentError(f"{caller}: p must be between 0 and 1, got {p}")
+    if not training or p == 0:
+        return x
+    keep = random.default_generator().random(mask_shape(x.shape), dtype=np.float32) >= p
+    scale = as_tensor(keep * np.float32(0 if p == 1 else 1 / (1 - p)), x, x.dtype)
+    return x * (scale if scale.shape == x.shape else broadcast_to(scale, *x.shape))

@@ -1,0 +1,153 @@
+"""What the public functions check before an op runs: each finding is raised once, with the caller's name."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..device import array_module, device_of
+from ..engine import Tensor
+from ..errors import ArgumentError, BoundsError, DeviceError, DTypeError, ShapeError
+
+__all__ = ["as_tensor", "axes", "axis", "floating", "is_float", "operands", "pair", "same_kind", "tensor_arg"]
+
+DEFAULT_FLOAT = np.dtype(np.float32)
+
+
+def is_float(dtype: Any) -> bool:
+    """Whether `dtype` is a floating-point type, bfloat16 included."""
+    return dtype.kind == "f" or dtype.name == "bfloat16"
+
+
+def tensor_arg(caller: str, name: str, value: Any) -> Tensor:
+    """`value` if it is a Tensor. **Raises** DTypeError naming what came instead."""
+    if not isinstance(value, Tensor):
+        raise DTypeError(f"{caller}: {name} must be a Tensor, got {type(value).__name__}; wrap it with ts.tensor(...)")
+    return value
+
+
+def floating(caller: str, x: Any, name: str = "input") -> Tensor:
+    """`x`, integers and booleans converted to float32 as PyTorch's functions of real numbers do."""
+    x = tensor_arg(caller, name, x)
+    return x if is_float(x.dtype) else Tensor(x.data.astype(DEFAULT_FLOAT))
+
+
+def same_kind(caller: str, **tensors: Tensor | None) -> None:
+    """Check that all given Tensors share one element type and one device."""
+    given = {name: tensor_arg(caller, name, t) for name, t in tensors.items() if t is not None}
+    first, reference = next(iter(given.items()))
+    for name, t in given.items():
+        if t.dtype != reference.dtype:
+            raise DTypeError(
+                f"{caller}: {first} is {reference.dtype} but {name} is {t.dtype}; convert one with .to(dtype)"
+            )
+        if t.device != reference.device:
+            raise DeviceError(
+                f"{caller}: {first} is on {reference.device} but {name} is on {t.device}; move one with .to()"
+            )
+
+
+def axis(caller: str, dim: Any, ndim: int) -> int:
+    """One axis as a non-negative number, `dim` counted from the end if negative."""
+    try:
+        number = operator.index(dim)
+    except TypeError:
+        raise DTypeError(f"{caller}: dim must be an integer, got {dim!r}") from None
+    if not -max(ndim, 1) <= number < max(ndim, 1):
+        raise BoundsError(f"{caller}: dim {number} is out of range for a Tensor with {ndim} axes")
+    return number % max(ndim, 1)
+
+
+def axes(caller: str, dim: Any, ndim: int) -> tuple[int, ...]:
+    """The axes that `dim` names (None: all), non-negative and sorted, each once."""
+    if dim is None:
+        return tuple(range(ndim))
+    listed = tuple(dim) if isinstance(dim, Sequence) else (dim,)
+    found = tuple(axis(caller, d, ndim) for d in listed)
+    if len(set(found)) != len(found):
+        raise ArgumentError(f"{caller}: dim names an axis twice: {dim!r}")
+    return tuple(sorted(found)) if ndim else ()
+
+
+def pair(caller: str, name: str, value: Any, minimum: int) -> tuple[int, int]:
+    """(vertical, horizontal) from an integer or two. **Raises** ArgumentError below `minimum`."""
+    values = tuple(value) if isinstance(value, Sequence) else (value, value)
+    if len(values) == 1:
+        values *= 2
+    try:
+        h, w = (operator.index(v) for v in values)
+    except (TypeError, ValueError):
+        raise ArgumentError(f"{caller}: {name} must be an integer or a pair of integers, got {value!r}") from None
+    if min(h, w) < minimum:
+        raise ArgumentError(f"{caller}: {name} must be at least {minimum}, got {value!r}")
+    return h, w
+
+
+def as_tensor(value: Any, like: Tensor, dtype: Any = None) -> Tensor:
+    """A number or array as a constant Tensor beside `like`, on its device."""
+    try:
+        return Tensor(array_module(like.data).asarray(value, dtype=dtype))
+    except OverflowError:
+        raise ArgumentError(f"the number {value!r} does not fit a Tensor of type {dtype}") from None
+
+
+def _is_weak(value: Any) -> bool:
+    """Whether a value's type yields to the Tensor's: Python's numbers and NumPy's scalars."""
+    return isinstance(value, bool | int | float | np.generic)
+
+
+def _scalar_type(value: Any, dtype: Any) -> Any:
+    """The element type of (Tensor of `dtype`) op (scalar)."""
+    if isinstance(value, complex | np.complexfloating):
+        raise DTypeError(f"complex numbers are not supported, got {value!r}")
+    if isinstance(value, float | np.floating):
+        return dtype if is_float(dtype) else DEFAULT_FLOAT
+    if isinstance(value, bool | np.bool_) or dtype.kind != "b":
+        return dtype
+    return np.dtype(np.int64)
+
+
+def _common_type(caller: str, a: Any, b: Any) -> Any:
+    if a == b:
+        return a
+    if is_float(a) and is_float(b):
+        raise DTypeError(f"{caller}: input is {a} but other is {b}; convert one with .to(dtype)")
+    return a if is_float(a) else b if is_float(b) else np.result_type(a, b)
+
+
+def _converted(t: Tensor, dtype: Any) -> Tensor:
+    return t if t.dtype == dtype else Tensor(t.data.astype(dtype))  # only integers are ever converted: no gradient
+
+
+def operands(caller: str, a: Any, b: Any) -> tuple[Tensor, Tensor]:
+    """Two operands as Tensors of one type on one device whose shapes broadcast.
+
+    Scalars take the Tensor's type, integers that of the floats beside them; two float types do not mix.
+    **Raises** DTypeError, DeviceError, ShapeError naming `caller`.
+    """
+    if _is_weak(a) and isinstance(b, Tensor):
+        dtype = _scalar_type(a, b.dtype)
+        return as_tensor(a, b, dtype), _converted(b, dtype)
+    if isinstance(a, np.ndarray) and isinstance(b, Tensor):
+        a = Tensor(a)
+    a = tensor_arg(caller, "input", a)
+    if _is_weak(b):
+        dtype = _scalar_type(b, a.dtype)
+        return _converted(a, dtype), as_tensor(b, a, dtype)
+    b = tensor_arg(caller, "other", Tensor(b) if isinstance(b, np.ndarray) else b)
+    if device_of(a.data) != device_of(b.data):
+        raise DeviceError(f"{caller}: input is on {a.device} but other is on {b.device}; move one with .to()")
+    dtype = _common_type(caller, a.dtype, b.dtype)
+    check_broadcast(caller, a.shape, b.shape)
+    return _converted(a, dtype), _converted(b, dtype)
+
+
+def check_broadcast(caller: str, a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape that two shapes broadcast to. **Raises** ShapeError naming the axis that does not fit."""
+    for back, (m, n) in enumerate(zip(reversed(a), reversed(b), strict=False), start=1):
+        if m != n and 1 not in (m, n):
+            raise ShapeError(f"{caller}: shapes {a} and {b} do not broadcast: axis -{back} has {m} and {n}")
+    return np.broadcast_shapes(a, b)

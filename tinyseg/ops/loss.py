@@ -1,0 +1,263 @@
+"""Losses. `reduction` is 'mean', 'sum' or 'none' everywhere."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..device import array_module
+from ..engine import Array, Op, Tensor, differentiate
+from ..errors import ArgumentError, BoundsError, DTypeError, ShapeError
+from ..kernels import softmax as kernel
+from .activation import log_softmax, logsigmoid, sigmoid, softmax
+from .checks import check_broadcast, floating, is_float, same_kind, tensor_arg
+from .elementwise import abs_, square
+from .reduce import mean, sum
+from .shape import reshape, unsqueeze
+
+
+class CrossEntropy(Op):
+    """y[n,s] = w_t (log Σ_k e^x_k - x_t) with t = target[n,s]; 0 where t is ignored. x is (N, C, S)."""
+
+    target: Array
+    weight: Array | None
+    ignore_index: int
+    saves = {"x": "x"}
+
+    def forward(self, x: Array) -> Array:
+        y, self.lse = kernel.cross_entropy(x, self.target, self.weight, self.ignore_index)
+        return y
+
+    def backward(self, gy: Tensor) -> Tensor:
+        return CrossEntropyGrad(self.target, self.weight, self.ignore_index, self.lse)(gy, self.saved[0])
+
+
+class CrossEntropyGrad(Op):
+    """gx[n,k,s] = gy[n,s] w_t (softmax(x)_k - [k = t]) in one pass; its own backward differentiates that formula"""
+
+    target: Array
+    weight: Array | None
+    ignore_index: int
+    lse: Array
+    saves = {"gy": "gy x", "x": "gy x"}
+
+    def forward(self, gy: Array, x: Array) -> Array:
+        return kernel.cross_entropy_grad(gy, x, self.lse, self.target, self.weight, self.ignore_index)
+
+    def backward(self, ggx: Tensor) -> tuple[Tensor | None, ...]:
+        weight = Tensor(_target_weight(self.target, self.weight, self.ignore_index, self.saved[1]))
+        one_hot = Tensor(_one_hot(self.target, self.saved[1]))
+
+        def formula(gy: Tensor, x: Tensor) -> tuple[Tensor]:
+            return (unsqueeze(gy * weight, 1) * (softmax(x, 1) - one_hot),)
+
+        return differentiate(formula, self.saved, (ggx,))
+
+
+def _target_weight(target: Array, weight: Array | None, ignore_index: int, x: Tensor) -> Array:
+    """The weight of each pixel: its class's, and 0 where it is ignored."""
+    counted = target != ignore_index
+    if weight is None:
+        return counted.astype(x.dtype)
+    return weight[array_module(target).where(counted, target, 0)] * counted
+
+
+def _one_hot(target: Array, x: Tensor) -> Array:
+    """(N, C, S) with 1 at the target's class; a target outside the classes has none."""
+    xp = array_module(target)
+    return (target[:, None] == xp.arange(x.shape[1])[:, None]).astype(x.dtype)
+
+
+def cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: None = None,
+    ignore_index: int = -100,
+    reduce: None = None,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """-w_t log softmax(input)_t for target class t; 'mean' divides by the sum of the targets' weights.
+
+    **Shapes** input (N, C, ...) or (C,), unnormalised logits; target (N, ...) or () of int64 classes, or
+    probabilities of input's shape; weight (C,). Targets equal to `ignore_index` count nothing.
+    **Raises** ShapeError, BoundsError for a class outside [0, C), DTypeError, ArgumentError.
+    """
+    _refuse_old("cross_entropy", size_average, reduce)
+    x, target = tensor_arg("cross_entropy", "input", input), tensor_arg("cross_entropy", "target", target)
+    same_kind("cross_entropy", input=x, weight=weight)
+    c = x.shape[0 if x.ndim == 1 else 1] if x.ndim else 0
+    if x.ndim == 0 or (weight is not None and weight.shape != (c,)):
+        raise ShapeError(f"cross_entropy: input {x.shape} needs classes on axis 1 and weight one number for each class")
+    if not 0 <= label_smoothing <= 1:
+        raise ArgumentError(f"cross_entropy: label_smoothing must be between 0 and 1, got {label_smoothing}")
+    x3 = reshape(x, 1, c, 1) if x.ndim == 1 else reshape(x, x.shape[0], c, math.prod(x.shape[2:]))
+    if is_float(target.dtype):
+        return _soft_cross_entropy(x, x3, target, weight, reduction, label_smoothing)
+    lead = () if x.ndim == 1 else (x.shape[0], *x.shape[2:])
+    classes = _checked_target("cross_entropy", target, lead, c, ignore_index).reshape(x3.shape[0], x3.shape[2])
+    w = None if weight is None else weight.data
+    losses = CrossEntropy(classes, w, ignore_index)(x3)
+    if label_smoothing:
+        uniform = _uniform_part(x3, weight, Tensor((classes != ignore_index).astype(x.dtype)))
+        losses = losses * (1 - label_smoothing) + uniform * (label_smoothing / c)
+    if reduction == "mean":
+        return sum(losses) / float(_target_weight(classes, w, ignore_index, x).sum())
+    return _reduced("cross_entropy", reshape(losses, *lead), reduction)
+
+
+def _uniform_part(x3: Tensor, weight: Tensor | None, counted: Tensor) -> Tensor:
+    """-Σ_k w_k log softmax(x)_k for each pixel: what label smoothing mixes in."""
+    logs = log_softmax(x3, 1)
+    return -sum(logs if weight is None else logs * reshape(weight, -1, 1), 1) * counted
+
+
+def _soft_cross_entropy(
+    x: Tensor, x3: Tensor, target: Tensor, weight: Tensor | None, reduction: str, label_smoothing: float
+) -> Tensor:
+    same_kind("cross_entropy", input=x, target=target)
+    if target.shape != x.shape:
+        raise ShapeError(f"cross_entropy: probabilities as target need input's shape {x.shape}, got {target.shape}")
+    t3 = reshape(target, *x3.shape) * (1 - label_smoothing) + label_smoothing / x3.shape[1]
+    logs = log_softmax(x3, 1)
+    losses = -sum(t3 * (logs if weight is None else logs * reshape(weight, -1, 1)), 1)
+    if reduction == "mean":
+        return sum(losses) / float(max(x3.shape[0] * x3.shape[2], 1))
+    return _reduced("cross_entropy", reshape(losses, *(() if x.ndim == 1 else (x.shape[0], *x.shape[2:]))), reduction)
+
+
+def _checked_target(caller: str, target: Tensor, shape: tuple[int, ...], classes: int, ignore_index: int) -> Array:
+    if target.dtype.kind not in "iu":
+        raise DTypeError(f"{caller}: target must be integer classes, got {target.dtype}")
+    if target.shape != shape:
+        raise ShapeError(f"{caller}: target must have shape {shape} for this input, got {target.shape}")
+    values = target.data.astype(np.int64, copy=False)
+    outside = (values != ignore_index) & ((values < 0) | (values >= classes))
+    if outside.any():
+        raise BoundsError(
+            f"{caller}: target holds class {int(values[outside][0])}, input has classes 0 to {classes - 1}"
+        )
+    return values
+
+
+def _refuse_old(caller: str, size_average: Any, reduce: Any) -> None:
+    if size_average is not None or reduce is not None:
+        raise ArgumentError(
+            f"{caller}: size_average and reduce are not supported; use reduction='mean', 'sum' or 'none'"
+        )
+
+
+def _reduced(caller: str, losses: Tensor, reduction: str) -> Tensor:
+    if reduction == "none":
+        return losses
+    if reduction not in ("mean", "sum"):
+        raise ArgumentError(f"{caller}: reduction must be 'mean', 'sum' or 'none', got {reduction!r}")
+    return mean(losses) if reduction == "mean" else sum(losses)
+
+
+def nll_loss(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: None = None,
+    ignore_index: int = -100,
+    reduce: None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """-w_t input_t for target class t, where input holds log-probabilities; shapes as in `cross_entropy`."""
+    _refuse_old("nll_loss", size_average, reduce)
+    x = tensor_arg("nll_loss", "input", input)
+    c = x.shape[0 if x.ndim == 1 else 1]
+    lead = () if x.ndim == 1 else (x.shape[0], *x.shape[2:])
+    classes = _checked_target("nll_loss", target, lead, c, ignore_index)
+    w = _target_weight(classes, None if weight is None else weight.data, ignore_index, x)
+    counted = (
+        np.where(classes == ignore_index, 0, classes) if not classes.shape else classes * (classes != ignore_index)
+    )
+    place = Tensor(array_module(x.data).expand_dims(counted, 0 if x.ndim == 1 else 1))
+    picked = reshape(x.gather(0 if x.ndim == 1 else 1, place), *lead)
+    losses = -(picked * Tensor(array_module(x.data).asarray(w)))
+    return sum(losses) / float(w.sum()) if reduction == "mean" else _reduced("nll_loss", losses, reduction)
+
+
+def binary_cross_entropy_with_logits(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: None = None,
+    reduce: None = None,
+    reduction: str = "mean",
+    pos_weight: Tensor | None = None,
+) -> Tensor:
+    """-w (p t log σ(x) + (1 - t) log(1 - σ(x))) for logits x, targets t in [0, 1] and `pos_weight` p, without overflow.
+
+    **Shapes** input and target the same; weight and pos_weight broadcast to it.
+    """
+    caller = "binary_cross_entropy_with_logits"
+    _refuse_old(caller, size_average, reduce)
+    same_kind(caller, input=input, target=target, weight=weight, pos_weight=pos_weight)
+    if input.shape != target.shape:
+        raise ShapeError(f"{caller}: target must have input's shape {input.shape}, got {target.shape}")
+    for extra in (weight, pos_weight):
+        if extra is not None:
+            check_broadcast(caller, extra.shape, input.shape)
+    positive = 1.0 if pos_weight is None else (pos_weight - 1.0) * target + 1.0
+    losses = (1.0 - target) * input - positive * logsigmoid(input)
+    return _reduced(caller, losses if weight is None else losses * weight, reduction)
+
+
+def mse_loss(
+    input: Tensor, target: Tensor, size_average: None = None, reduce: None = None, reduction: str = "mean"
+) -> Tensor:
+    """(input - target)²."""
+    return _reduced("mse_loss", square(_difference("mse_loss", input, target, size_average, reduce)), reduction)
+
+
+def l1_loss(
+    input: Tensor, target: Tensor, size_average: None = None, reduce: None = None, reduction: str = "mean"
+) -> Tensor:
+    """|input - target|."""
+    return _reduced("l1_loss", abs_(_difference("l1_loss", input, target, size_average, reduce)), reduction)
+
+
+def _difference(caller: str, input: Tensor, target: Tensor, size_average: Any, reduce: Any) -> Tensor:
+    _refuse_old(caller, size_average, reduce)
+    same_kind(caller, input=input, target=target)
+    if input.shape != target.shape:
+        raise ShapeError(f"{caller}: target must have input's shape {input.shape}, got {target.shape}")
+    return input - target
+
+
+def dice_loss(
+    input: Tensor,
+    target: Tensor,
+    ignore_index: int = -100,
+    include_background: bool = True,
+    eps: float = 1e-6,
+) -> Tensor:
+    """1 - mean over classes of (2 Σ p_c t_c + ε) / (Σ p_c + Σ t_c + ε): each class counts the same, however small.
+
+    p is softmax(input) over several channels, sigmoid(input) for a single one; sums run over batch and space.
+    (The loss of the same name in a well-known U-Net repository sums over the classes as well, which makes it
+    1 - mean p of the true class and balances nothing.)
+
+    **Shapes** input (N, C, ...) logits; target (N, ...) classes, for C = 1 of 0 and 1.
+    `include_background=False` leaves class 0 out of the mean. **Source** Milletari et al. 2016, per class.
+    """
+    x = floating("dice_loss", input)
+    if x.ndim < 2:
+        raise ShapeError(f"dice_loss: input must be (N, C, ...), got shape {x.shape}")
+    c = x.shape[1]
+    target = tensor_arg("dice_loss", "target", target)
+    classes = _checked_target("dice_loss", target, (x.shape[0], *x.shape[2:]), max(c, 2), ignore_index)
+    flat = classes.reshape(x.shape[0], -1)
+    x3 = reshape(x, x.shape[0], c, flat.shape[1])
+    counted = Tensor((flat != ignore_index).astype(x.dtype)[:, None])
+    p = (sigmoid(x3) if c == 1 else softmax(x3, 1)) * counted
+    t = Tensor((flat[:, None] == 1).astype(x.dtype) if c == 1 else _one_hot(flat, x3))
+    both, total = sum(p * t, (0, 2)), sum(p, (0, 2)) + sum(t, (0, 2))
+    scores = (both * 2.0 + eps) / (total + eps)
+    return 1.0 - mean(scores if include_background or c == 1 else scores[1:])
