@@ -1,0 +1,197 @@
+"""Pooling on the CPU: one output row is the unit of work, its windows walk in step along the row.
+
+Looping over the window's places outside and over the row's windows inside turns the inner loop into a plain
+pass over two rows, without a bounds test, that the compiler vectorises: `span` says beforehand which windows
+have the place (i, j) inside the image. Rows are cut with slices because a slice starts at 0: numba then sees
+that no index is negative and drops its Python-like wrap-around.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..jit import parallel, prange, serial
+from . import PoolGeometry, output_size
+
+Pair = tuple[int, int]
+
+
+def max_forward(x: np.ndarray, geometry: PoolGeometry) -> tuple[np.ndarray, np.ndarray]:
+    """See `kernels.pool.max_forward`."""
+    windows = output_size((x.shape[-2], x.shape[-1]), geometry)
+    y = np.empty((*x.shape[:-2], *windows), x.dtype)
+    indices = np.empty(y.shape, np.int64)
+    _max_rows(_planes(x), _planes(y), _planes(indices), *geometry[:4])
+    return y, indices
+
+
+def gather(x: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    """See `kernels.pool.gather`."""
+    y = np.empty(indices.shape, x.dtype)
+    _gather(_flat_planes(x), _flat_planes(indices), _flat_planes(y))
+    return y
+
+
+def scatter(gy: np.ndarray, indices: np.ndarray, input_size: Pair) -> np.ndarray:
+    """See `kernels.pool.scatter`."""
+    gx = np.empty((*gy.shape[:-2], *input_size), gy.dtype)
+    _scatter(_flat_planes(gy), _flat_planes(indices), _flat_planes(gx))
+    return gx
+
+
+def avg_forward(x: np.ndarray, geometry: PoolGeometry, by_row: np.ndarray, by_column: np.ndarray) -> np.ndarray:
+    """See `kernels.pool.avg_forward`; the divisor of window (oh, ow) is by_row[oh] · by_column[ow]."""
+    y = np.empty((*x.shape[:-2], len(by_row), len(by_column)), x.dtype)
+    _avg_rows(_planes(x), _planes(y), *geometry[:3], by_row, by_column)
+    return y
+
+
+def avg_adjoint(
+    gy: np.ndarray, geometry: PoolGeometry, input_size: Pair, by_row: np.ndarray, by_column: np.ndarray
+) -> np.ndarray:
+    """See `kernels.pool.avg_adjoint`."""
+    gx = np.empty((*gy.shape[:-2], *input_size), gy.dtype)
+    _avg_adjoint_rows(_planes(gy), _planes(gx), *geometry[:3], by_row, by_column)
+    return gx
+
+
+def _planes(x: np.ndarray) -> np.ndarray:
+    """(..., H, W) -> (P, H, W), P counted because -1 cannot be inferred for an empty array."""
+    return x.reshape(int(np.prod(x.shape[:-2])), *x.shape[-2:])
+
+
+def _flat_planes(x: np.ndarray) -> np.ndarray:
+    """(..., H, W) -> (P, H·W)."""
+    return x.reshape(int(np.prod(x.shape[:-2])), x.shape[-2] * x.shape[-1])
+
+
+@serial
+def span(offset, stride, size, windows):
+    """The windows first..last-1 whose place o·stride + offset lies in 0..size-1."""
+    first = max(0, -(offset // stride))  # the ceiling of -offset / stride
+    last = min(windows, (size - 1 - offset) // stride + 1)
+    return first, max(first, last)
+
+
+@serial
+def _take_every(source, stride, target):
+    """target[o] = source[o·stride]."""
+    for o in range(target.size):
+        target[o] = source[o * stride]
+
+
+@serial
+def _max_row(values, y, indices, number, stride):
+    """Let one more place of every window compete; it is the place `number` in the first window.
+
+    The values come side by side: only so do the selections become vector instructions. Left scalar they
+    become branches, on real pictures a coin toss each, and the row takes five times as long.
+    """
+    for o in range(y.size):
+        value, best, index = values[o], y[o], indices[o]
+        # index < 0: the first pixel always enters, even -inf; value != value: a NaN wins and stays
+        better = (value > best) | (value != value) | (index < 0)
+        y[o] = value if better else best
+        indices[o] = number + o * stride if better else index
+
+
+@parallel
+def _max_rows(x, y, indices, kernel_size, stride, padding, dilation):
+    planes, height, width = x.shape
+    rows, columns = y.shape[1], y.shape[2]
+    for task in prange(planes * rows):
+        plane, oh = task // rows, task % rows
+        buffer = np.empty(columns, x.dtype)
+        y[plane, oh, :] = -np.inf
+        indices[plane, oh, :] = -1
+        for i in range(kernel_size[0]):
+            h = oh * stride[0] - padding[0] + i * dilation[0]
+            if h < 0 or h >= height:
+                continue
+            for j in range(kernel_size[1]):
+                offset = j * dilation[1] - padding[1]
+                first, last = span(offset, stride[1], width, columns)
+                w = first * stride[1] + offset
+                if first < last:
+                    values = x[plane, h, w:]
+                    if stride[1] != 1:
+                        _take_every(values, stride[1], buffer[: last - first])
+                        values = buffer
+                    best, index = y[plane, oh, first:last], indices[plane, oh, first:last]
+                    _max_row(values, best, index, h * width + w, stride[1])
+
+
+@parallel
+def _gather(x, indices, y):
+    for plane in prange(x.shape[0]):
+        for o in range(y.shape[1]):
+            place = indices[plane, o]
+            y[plane, o] = x[plane, place] if place >= 0 else 0
+
+
+@parallel
+def _scatter(gy, indices, gx):
+    # A plane belongs to one thread: pixels that several windows chose sum up in the order of the windows.
+    for plane in prange(gx.shape[0]):
+        gx[plane, :] = 0
+        for o in range(gy.shape[1]):
+            place = indices[plane, o]
+            if place >= 0:
+                gx[plane, place] += gy[plane, o]
+
+
+@parallel
+def _avg_rows(x, y, kernel_size, stride, padding, by_row, by_column):
+    # A box is separable: add the window's rows into one, then add up pieces of that row.
+    planes, height, width = x.shape
+    rows, columns = y.shape[1], y.shape[2]
+    for task in prange(planes * rows):
+        plane, oh = task // rows, task % rows
+        total, window = np.zeros(width), np.zeros(columns)  # float64, also for float32: windows can be large
+        top = oh * stride[0] - padding[0]
+        for h in range(max(top, 0), min(top + kernel_size[0], height)):
+            row = x[plane, h]
+            for w in range(width):
+                total[w] += row[w]
+        for j in range(kernel_size[1]):
+            first, last = span(j - padding[1], stride[1], width, columns)
+            if first < last:
+                _add_every(total[first * stride[1] + j - padding[1] :], stride[1], window[first:last])
+        for ow in range(columns):
+            y[plane, oh, ow] = window[ow] / (by_row[oh] * by_column[ow])
+
+
+@serial
+def _add_every(source, stride, target):
+    """target[o] += source[o·stride]."""
+    for o in range(target.size):
+        target[o] += source[o * stride]
+
+
+@serial
+def _spread_every(source, stride, target):
+    """target[o·stride] += source[o], the adjoint of `_add_every`."""
+    for o in range(source.size):
+        target[o * stride] += source[o]
+
+
+@parallel
+def _avg_adjoint_rows(gy, gx, kernel_size, stride, padding, by_row, by_column):
+    # A row of gx gathers the windows that hold it, so that no two threads ever write the same pixel.
+    planes, height, width = gx.shape
+    rows, columns = gy.shape[1], gy.shape[2]
+    for task in prange(planes * height):
+        plane, h = task // height, task % height
+        window, total = np.zeros(columns), np.zeros(width)
+        for i in range(kernel_size[0]):
+            top = h + padding[0] - i
+            oh = top // stride[0]
+            if top < 0 or top % stride[0] != 0 or oh >= rows:
+                continue
+            for ow in range(columns):
+                window[ow] += gy[plane, oh, ow] / (by_row[oh] * by_column[ow])
+        for j in range(kernel_size[1]):
+            first, last = span(j - padding[1], stride[1], width, columns)
+            if first < last:
+                _spread_every(window[first:last], stride[1], total[first * stride[1] + j - padding[1] :])
+        gx[plane, h, :] = total
