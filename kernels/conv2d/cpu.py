@@ -19,13 +19,14 @@ import numba
 import numpy as np
 
 from tinyseg.kernels.backend import narrow, native
-from tinyseg.kernels.conv2d import ConvGeometry, Pair, cpu_depthwise, output_size
+from tinyseg.kernels.blas import gemm
+from tinyseg.kernels.conv2d import ConvGeometry, Pair, cpu_depthwise, cpu_pointwise, output_size
 from tinyseg.kernels.jit import parallel, prange, serial
 
 __all__ = ["forward", "grad_input", "grad_weight"]
 
 FORWARD_COLUMNS = 256  # P: enough for BLAS to run at speed, few enough for the columns to stay in the cache
-WEIGHT_COLUMNS = 512  # more, because every block also adds its (O, K) product to the sum
+WEIGHT_COLUMNS = 512  # more, because every block also reads and writes its (O, K) sum
 
 
 # ---------------------------------------------------------------- geometry, in Python
@@ -55,10 +56,41 @@ class Lattice(NamedTuple):
     every: Pair = (1, 1)
 
 
-def _launch(
+def _by_group(w: np.ndarray, groups: int) -> np.ndarray:
+    """(O, C/G, KH, KW) as one matrix per group: (G, O/G, K)."""
+    return w.reshape(groups, w.shape[0] // groups, w.shape[1] * w.shape[2] * w.shape[3])
+
+
+def _images_by_group(x: np.ndarray, groups: int) -> np.ndarray:
+    """(N, C, H, W) as one matrix per sample and group: (N, G, C/G, H·W)."""
+    n, channels, height, width = x.shape
+    return x.reshape(n, groups, channels // groups, height * width)
+
+
+def _is_pointwise(kernel_size: Pair, geometry: ConvGeometry) -> bool:
+    return kernel_size == (1, 1) and geometry.stride == (1, 1) and geometry.padding == ((0, 0), (0, 0))
+
+
+def _pixels_per_block(images: int, size: int) -> int:
+    """Whole images, unless there are fewer of them than threads to share."""
+    return max(1, size if images >= numba.get_num_threads() else -(-size // numba.get_num_threads()))
+
+
+def _mix_channels(x: np.ndarray, w: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    """The 1x1 convolution of x (N, C, H, W) with w (G, O/G, C/G), a view in any order."""
+    groups, outputs, _ = w.shape
+    n, _, height, width = x.shape
+    y = np.empty((n, groups * outputs, height, width), x.dtype)
+    pixels = _pixels_per_block(n * groups, height * width)
+    images, target = _images_by_group(x, groups), _images_by_group(y, groups)
+    cpu_pointwise.correlate(images, w, bias.reshape(groups, outputs), target, pixels, numba.get_num_threads())
+    return y
+
+
+def _scan(
     x: np.ndarray, w: np.ndarray, bias: np.ndarray, offsets: list[np.ndarray], step: Pair, y: np.ndarray, out: Lattice
 ) -> None:
-    """Pick the kernel for w (G, O/G, K): direct sums where BLAS would have a single row to work on."""
+    """Correlate with w (G, O/G, K) onto a lattice of y: direct sums where BLAS would have a single row to work on."""
     threads = numba.get_num_threads()
     down, right = offsets
     if w.shape[1] == 1 and w.shape[2] == len(down) * len(right):
@@ -75,9 +107,11 @@ def forward(
     size = output_size(x.shape[2:], w.shape[2:], geometry)
     x_, w_ = native(x), native(w)
     b = np.zeros(w.shape[0], x_.dtype) if bias is None else native(bias)
+    by_group = _by_group(w_, geometry.groups)
+    if _is_pointwise(w.shape[2:], geometry):
+        return narrow(_mix_channels(x_, by_group, b), x)
     y = np.empty((x.shape[0], w.shape[0], *size), x_.dtype)
-    by_group = w_.reshape(geometry.groups, w.shape[0] // geometry.groups, -1)
-    _launch(x_, by_group, b, _offsets(w.shape[2:], geometry), geometry.stride, y, Lattice(size))
+    _scan(x_, by_group, b, _offsets(w.shape[2:], geometry), geometry.stride, y, Lattice(size))
     return narrow(y, x)
 
 
@@ -94,12 +128,14 @@ def grad_input(
     """
     gy_, w_ = native(gy), native(w)
     bias = np.zeros(w.shape[1] * geometry.groups, gy_.dtype)
+    if _is_pointwise(w.shape[2:], geometry):
+        return narrow(_mix_channels(gy_, _by_group(w_, geometry.groups).swapaxes(1, 2), bias), gy)
     gx = np.zeros((gy.shape[0], len(bias), *input_size), gy_.dtype)
     for top, rows, taps_h, down in _phases(0, input_size[0], w.shape[2], geometry):
         for left, columns, taps_w, right in _phases(1, input_size[1], w.shape[3], geometry):
             part = _swap_channels(w_, geometry.groups, taps_h, taps_w)
             out = Lattice((rows, columns), (top, left), geometry.stride)
-            _launch(gy_, part, bias, [down, right], (1, 1), gx, out)
+            _scan(gy_, part, bias, [down, right], (1, 1), gx, out)
     return narrow(gx, gy)
 
 
@@ -123,12 +159,16 @@ def grad_weight(
     threads = numba.get_num_threads()
     x_, gy_ = native(x), native(gy)
     down, right = _offsets(kernel_size, geometry)
-    if x.shape[1] == geometry.groups:
+    if _is_pointwise(kernel_size, geometry):
+        a = _images_by_group(x_, geometry.groups)
+        pixels = _pixels_per_block(a.shape[0] * a.shape[1], a.shape[3])
+        gw = cpu_pointwise.correlate_weight(a, _images_by_group(gy_, geometry.groups), pixels, threads)
+    elif x.shape[1] == geometry.groups:
         gw = cpu_depthwise.correlate_weight(x_, gy_, down, right, geometry.stride, threads)
     else:
         block = _rows_per_block(WEIGHT_COLUMNS, gy.shape[0] * gy.shape[2], gy.shape[3])
         gw = _correlate_weight(x_, gy_, down, right, geometry.stride, geometry.groups, block, threads)
-    return narrow(gw.reshape(gy.shape[1], -1, *kernel_size), x)
+    return narrow(gw.reshape(gy.shape[1], x.shape[1] // geometry.groups, *kernel_size), x)
 
 
 # ---------------------------------------------------------------- the kernels
@@ -218,7 +258,7 @@ def _correlate(x, w, bias, down, right, step, y, origin, every, size, rows_per_b
             columns = columns_space[: depth * width].reshape(depth, width)
             product = product_space[: outputs * width].reshape(outputs, width)
             _gather(x, g * channels, down, right, step, size, first, last, columns)
-            np.dot(w[g], columns, product)
+            gemm(w[g], columns, product, 0)
             _store(product, bias, y, g * outputs, origin, every, size, first, last)
 
 
@@ -235,7 +275,6 @@ def _correlate_weight(x, gy, down, right, step, groups, rows_per_block, threads)
     for t in prange(threads):
         columns_space = np.empty(depth * rows_per_block * size[1], x.dtype)
         gy_space = np.empty(outputs * rows_per_block * size[1], x.dtype)
-        product = np.empty((outputs, depth), x.dtype)
         for task in range(t * groups * blocks // threads, (t + 1) * groups * blocks // threads):
             g = task // blocks
             first = task % blocks * rows_per_block
@@ -245,8 +284,7 @@ def _correlate_weight(x, gy, down, right, step, groups, rows_per_block, threads)
             block = gy_space[: outputs * width].reshape(outputs, width)
             _gather(x, g * channels, down, right, step, size, first, last, columns)
             _gather(gy, g * outputs, itself, itself, (1, 1), size, first, last, block)
-            np.dot(block, columns.T, product)
-            partial[t, g] += product
+            gemm(block, columns.T, partial[t, g], 1)
     for t in range(1, threads):
         partial[0] += partial[t]
     return partial[0]
