@@ -12,6 +12,7 @@ import numpy as _np
 
 from . import errors, operators
 from .anomaly import detect_anomaly
+from .backward import grad
 from .creation import (
     arange,
     empty,
@@ -30,7 +31,7 @@ from .creation import (
     zeros_like,
 )
 from .device import cuda_available
-from .engine import Tensor, enable_grad, grad, is_grad_enabled, no_grad
+from .engine import Tensor, enable_grad, is_grad_enabled, no_grad
 from .gradcheck import adjointcheck, gradcheck
 from .ops.activation import dropout, log_softmax, relu, sigmoid, softmax, tanh
 from .ops.elementwise import abs_ as abs

@@ -1,22 +1,18 @@
-"""The engine: Tensor, Op, and the walk that carries gradients back. Read this file first.
+"""The engine: Tensor and Op, and how a graph records itself. Read this file first, then `backward.py`.
 
-Calling an op on Tensors runs its `forward` on their arrays. If an input wants a gradient, the op instance itself becomes
-the node of the graph: it keeps an edge to where each input came from and the few values its backward needs. Edges point
-backward only (Tensor -> (op, slot) -> earlier ops), so nothing refers to what came out of it: a graph has no cycles, and
-Python frees it by reference counting the moment its last Tensor goes.
-
-Why the walk needs an order: with `b = a + a; c = b + b` the gradient of `b` is complete only when both uses of `b` have
-reported. Ops carry the number of their creation; visiting the newest first means every user of a value comes before it.
+Calling an op on Tensors runs its `forward` on their arrays. If an input wants a gradient, the op instance itself
+becomes the node of the graph: it keeps an edge to where each input came from and the few values its backward needs.
+Edges point backward only (Tensor -> (op, slot) -> earlier ops), so nothing refers to what came out of it: a graph has
+no cycles, and Python frees it by reference counting the moment its last Tensor goes.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import heapq
 import inspect
 import itertools
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Union, dataclass_transform
 
@@ -26,7 +22,7 @@ from . import anomaly
 from .device import array_module, device_of, shares_memory, to_cpu, to_device
 from .errors import DeviceError, DTypeError, GraphError, ShapeError
 
-__all__ = ["Op", "Tensor", "differentiate", "enable_grad", "grad", "is_grad_enabled", "no_grad"]
+__all__ = ["Array", "Edge", "Op", "Tensor", "enable_grad", "is_grad_enabled", "no_grad", "recording"]
 
 Array = Any  # numpy.ndarray or cupy.ndarray
 Edge = Union[tuple["Op", int], "Tensor"]  # which output of which op, or a leaf, which is its own edge
@@ -41,7 +37,8 @@ def is_grad_enabled() -> bool:
 
 
 @contextmanager
-def _recording(on: bool) -> Iterator[None]:
+def recording(on: bool) -> Iterator[None]:
+    """Context in which ops record themselves, or do not."""
     before, _mode.recording = is_grad_enabled(), on
     try:
         yield
@@ -51,12 +48,12 @@ def _recording(on: bool) -> Iterator[None]:
 
 def no_grad() -> Any:
     """Context (or decorator) in which no graph is recorded: `with ts.no_grad(): ...`."""
-    return _recording(False)
+    return recording(False)
 
 
 def enable_grad() -> Any:
     """Context (or decorator) in which the graph is recorded, inside `no_grad` too."""
-    return _recording(True)
+    return recording(True)
 
 
 class Version:
@@ -176,14 +173,11 @@ class Tensor:
         walk passes unless `retain_graph`. `.grad` never carries a graph: for higher derivatives use
         `ts.grad(..., create_graph=True)`, which makes no reference cycles.
         """
+        from .backward import accumulate
+
         if create_graph:
             raise GraphError("backward: create_graph=True would tie .grad to its leaf in a cycle; use ts.grad(...)")
-        leaves = None if inputs is None else _listed(inputs)
-        targets = None if leaves is None else {_edge_of(t, "backward") for t in leaves}
-        seed = [(_edge_of(self, "backward"), _seed(self, gradient, "backward"))]
-        for leaf, g in _walk(seed, targets, keep=bool(retain_graph), record=False).items():
-            if isinstance(leaf, Tensor):
-                leaf.grad = Tensor(g.data.copy() if leaf.grad is None else leaf.grad.data + g.data)
+        accumulate(self, gradient, retain_graph, inputs)
 
     def __repr__(self) -> str:
         values = np.array2string(to_cpu(self.data), separator=", ", prefix="tensor(", threshold=200, precision=4)
@@ -335,151 +329,3 @@ class Op:
     def release(self) -> None:
         """Drop the edges, the kept values and the settings."""
         self.__dict__.clear()
-
-
-def _edge_of(t: Tensor, caller: str) -> Edge:
-    if t.edge is None:
-        raise GraphError(f"{caller}: a Tensor of shape {t.shape} does not require grad and has no graph")
-    return t.edge
-
-
-def _listed(tensors: Tensor | Iterable[Tensor]) -> list[Tensor]:
-    return [tensors] if isinstance(tensors, Tensor) else list(tensors)
-
-
-def _seed(y: Tensor, gradient: Tensor | None, caller: str) -> Tensor:
-    if gradient is None:
-        if y.data.size != 1:
-            raise GraphError(f"{caller}: an output of shape {y.shape} needs a gradient of that shape, got None")
-        return Tensor(array_module(y.data).ones_like(y.data))
-    if gradient.shape != y.shape:
-        raise ShapeError(f"{caller}: expected a gradient of shape {y.shape}, got {gradient.shape}")
-    if gradient.dtype != y.dtype:
-        raise DTypeError(f"{caller}: expected a gradient of type {y.dtype}, got {gradient.dtype}")
-    return gradient
-
-
-def _alive(op: Op) -> Op:
-    if "edges" not in op.__dict__:
-        raise GraphError(
-            f"backward: the graph of {op.name} was released by an earlier backward; "
-            "pass retain_graph=True to that one to walk it twice"
-        )
-    return op
-
-
-def _leading_to(roots: Iterable[Edge], targets: set[Edge]) -> set[Op]:
-    """The ops on a path from `roots` to `targets`: all others would be dead work."""
-    found: set[Op] = set()
-    stack = [edge[0] for edge in roots if isinstance(edge, tuple)]
-    while stack:
-        op = stack.pop()
-        if op not in found:
-            found.add(_alive(op))
-            stack.extend(edge[0] for edge in op.edges if isinstance(edge, tuple))
-    leading: set[Op] = set()
-    for op in sorted(found, key=lambda op: op.created):  # oldest first: an op's parents are decided before it
-        if any(e in targets or (isinstance(e, tuple) and e[0] in leading) for e in op.edges if e is not None):
-            leading.add(op)
-    return leading
-
-
-def _walk(seeds: list[tuple[Edge, Tensor]], targets: set[Edge] | None, keep: bool, record: bool) -> dict[Edge, Tensor]:
-    """Gradients of `targets` (None: of all leaves), from the newest op to the oldest.
-
-    A gradient waits in `pending` under its edge until every newer op has added its part; `heap` orders the ops that
-    have a gradient waiting. Each op is released as the walk passes it, unless `keep`.
-    """
-    pending: dict[Edge, Tensor] = {}
-    heap: list[tuple[int, Op]] = []
-    waiting: set[Op] = set()
-    leading = None if targets is None else _leading_to((edge for edge, _ in seeds), targets)
-
-    def wanted(edge: Edge | None) -> bool:
-        if edge is None or targets is None or leading is None:
-            return edge is not None
-        return edge in targets or (isinstance(edge, tuple) and edge[0] in leading)
-
-    def give(edge: Edge, g: Tensor) -> None:
-        pending[edge] = pending[edge] + g if edge in pending else g
-        if isinstance(edge, tuple) and edge[0] not in waiting and (leading is None or edge[0] in leading):
-            waiting.add(_alive(edge[0]))
-            heapq.heappush(heap, (-edge[0].created, edge[0]))
-
-    with _recording(record):
-        for seed in seeds:
-            give(*seed)
-        while heap:
-            op = heapq.heappop(heap)[1]
-            gys = [pending.get((op, slot)) for slot in range(op.count)]
-            for slot in range(op.count):
-                if targets is None or (op, slot) not in targets:
-                    pending.pop((op, slot), None)
-            op.needs = tuple(wanted(edge) for edge in op.edges)
-            gxs = op.backward(*gys)
-            for edge, g in zip(op.edges, gxs if isinstance(gxs, tuple) else (gxs,), strict=True):
-                if g is not None and edge is not None and wanted(edge):
-                    give(edge, g)
-            if anomaly.watching():
-                anomaly.check_backward(op, gys, gxs if isinstance(gxs, tuple) else (gxs,))
-            if not keep:
-                op.release()
-    return pending
-
-
-def grad(
-    outputs: Tensor | Sequence[Tensor],
-    inputs: Tensor | Sequence[Tensor],
-    grad_outputs: Tensor | Sequence[Tensor | None] | None = None,
-    retain_graph: bool | None = None,
-    create_graph: bool = False,
-    allow_unused: bool = False,
-    materialize_grads: bool = False,
-) -> tuple[Any, ...]:
-    """Gradients of the sum of `outputs` with respect to each of `inputs`; PyTorch's arguments, always a tuple.
-
-    With `create_graph` the gradients are themselves differentiable. `.grad` is not touched.
-    **Raises** GraphError where an input does not take part, unless `allow_unused` (None) or `materialize_grads` (zeros).
-    """
-    ys, xs = _listed(outputs), _listed(inputs)
-    gys = [grad_outputs] if isinstance(grad_outputs, Tensor) else list(grad_outputs or [None] * len(ys))
-    if len(gys) != len(ys):
-        raise GraphError(f"grad: expected one of grad_outputs for each of {len(ys)} outputs, got {len(gys)}")
-    seeds = [(_edge_of(y, "grad"), _seed(y, gy, "grad")) for y, gy in zip(ys, gys, strict=True)]
-    edges = [_edge_of(x, "grad") for x in xs]
-    keep = create_graph if retain_graph is None else retain_graph
-    found = _walk(seeds, set(edges), keep, create_graph)
-    gxs = [found.get(edge) for edge in edges]
-    if materialize_grads:
-        gxs = [
-            Tensor(array_module(x.data).zeros_like(x.data)) if g is None else g for x, g in zip(xs, gxs, strict=True)
-        ]
-    elif not allow_unused and None in [g if g is None else 0 for g in gxs]:
-        unused = next(i for i, g in enumerate(gxs) if g is None)
-        raise GraphError(
-            f"grad: inputs[{unused}] of shape {xs[unused].shape} was not used to compute the outputs; "
-            "allow_unused=True returns None for it"
-        )
-    return tuple(gxs)
-
-
-def differentiate(
-    formula: Callable[..., tuple[Tensor, ...]],
-    inputs: Sequence[Tensor | None],
-    cotangents: Sequence[Tensor | None],
-) -> tuple[Tensor | None, ...]:
-    """The backward of a fused op, from the same function written out in ops: gradients of <formula(*inputs), cotangents>.
-
-    Fused kernels compute a first derivative in one pass; for the derivatives after it nobody waits, and the formula is
-    the clearest statement of what they are.
-    """
-    from .ops.shape import alias
-
-    with enable_grad():
-        # fresh nodes: the walk stops at them, however the inputs depend on each other
-        fresh = [None if x is None else alias(x) for x in inputs]
-        pairs = [(y, g) for y, g in zip(formula(*fresh), cotangents, strict=True) if g is not None and y.requires_grad]
-    xs = [x for x in fresh if x is not None and x.requires_grad]
-    ys, gys = [y for y, _ in pairs], [g for _, g in pairs]
-    found = iter(grad(ys, xs, gys, create_graph=is_grad_enabled(), allow_unused=True) if ys else [None] * len(xs))
-    return tuple(next(found) if x is not None and x.requires_grad else None for x in fresh)

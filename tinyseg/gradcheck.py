@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from .engine import Tensor, grad
+from .backward import grad
+from .engine import Tensor
 from .errors import GraphError
 
 __all__ = ["adjointcheck", "gradcheck"]

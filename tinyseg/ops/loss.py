@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from ..backward import differentiate
 from ..device import array_module
-from ..engine import Array, Op, Tensor, differentiate
+from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, BoundsError, DTypeError, ShapeError
 from ..kernels import softmax as kernel
 from .activation import log_softmax, logsigmoid, sigmoid, softmax

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from ..backward import differentiate
 from ..device import array_module
-from ..engine import Array, Op, Tensor, differentiate
+from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, ShapeError
 from ..kernels import norm as kernel
 from .checks import same_kind
