@@ -1,0 +1,5 @@
+"""`python -m tinyseg`: the same as the `tinyseg` command."""
+
+from .cli import main
+
+main()
