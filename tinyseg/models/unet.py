@@ -212,9 +212,7 @@ def weight_map(labels: np.ndarray, w0: float = 10.0, sigma: float = 5.0) -> np.n
         raise ShapeError(f"weight_map: labels must be (H, W) integers, got shape {labels.shape} of {labels.dtype}")
     cells = labels != 0
     share = cells.mean() if labels.size else 0.0
-    balance = (
-        np.where(cells, 0.5 / max(share, 1e-12), 0.5 / max(1.0 - share, 1e-12)) if 0 < share < 1 else cells + ~cells
-    )
+    balance = np.where(cells, 0.5 / share, 0.5 / (1 - share)) if 0 < share < 1 else np.ones(labels.shape)
     numbers = np.unique(labels[cells])
     nearest = np.full((2, *labels.shape), np.inf)
     for number in numbers:

@@ -1,1 +1,1 @@
-"""The operations: each a class with `forward` on arrays and `backward` on Tensors, and the public function that checks."""
+"""The operations: each a class (`forward` on arrays, `backward` on Tensors) and the public function that checks."""

@@ -321,7 +321,7 @@ def mul(input: Any, other: Any) -> Tensor:
 
 
 def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
-    """input / other, with broadcasting; integers divide to float32. `rounding_mode` 'floor' or 'trunc' rounds the quotient."""
+    """input / other, with broadcasting; integers give float32. `rounding_mode`: 'floor' or 'trunc' the quotient."""
     if rounding_mode is None:
         a, b = operands("div", input, other)
         return Div()(floating("div", a), floating("div", b))

@@ -1,4 +1,4 @@
-"""Pooling. The maximum chooses a place in each window; after the choice it is linear: gather, with scatter as adjoint."""
+"""Pooling. The maximum chooses a place in each window; after that it is linear: gather, with scatter as adjoint."""
 
 from __future__ import annotations
 

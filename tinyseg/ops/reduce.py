@@ -1,4 +1,4 @@
-"""Reductions: sum, mean, var, extremes. `dim` is one axis, several, or None for all; negative axes count from the end."""
+"""Reductions: sum, mean, var, extremes. `dim` is one axis, several, or None for all; negative ones count back."""
 
 from __future__ import annotations
 

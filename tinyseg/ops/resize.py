@@ -1,4 +1,4 @@
-"""Resizing by interpolation: along each axis a sparse linear map, given as taps; its adjoint uses the transposed taps."""
+"""Resizing: along each axis a sparse linear map, given as taps; its adjoint uses the transposed taps."""
 
 from __future__ import annotations
 
