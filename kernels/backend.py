@@ -38,7 +38,8 @@ def native(x: np.ndarray) -> np.ndarray:
     Numba has no half types: they are stored in T, computed and accumulated in float32, and `narrow` goes back.
     """
     wide = np.float32 if x.dtype.name in HALF_TYPES else x.dtype
-    return np.ascontiguousarray(x, dtype=wide)
+    x = np.ascontiguousarray(x, dtype=wide)
+    return x if x.flags.writeable else x.copy()  # numba compiles every kernel again for a read-only array
 
 
 def narrow(y: np.ndarray, like: np.ndarray) -> np.ndarray:

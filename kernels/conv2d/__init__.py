@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from tinyseg.kernels.backend import backend
+from ..backend import backend
 
 __all__ = ["ConvGeometry", "forward", "grad_input", "grad_weight", "output_size"]
 

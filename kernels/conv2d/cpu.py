@@ -18,10 +18,11 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-from tinyseg.kernels.backend import narrow, native
-from tinyseg.kernels.blas import gemm
-from tinyseg.kernels.conv2d import ConvGeometry, Pair, cpu_depthwise, cpu_pointwise, output_size
-from tinyseg.kernels.jit import parallel, prange, serial
+from ..backend import narrow, native
+from ..blas import gemm
+from ..jit import parallel, prange, serial
+from . import ConvGeometry, Pair, cpu_depthwise, cpu_pointwise, output_size
+from .rows import copy_row, inside
 
 __all__ = ["forward", "grad_input", "grad_weight"]
 
@@ -42,9 +43,7 @@ def _offsets(kernel_size: Pair, geometry: ConvGeometry) -> list[np.ndarray]:
     """Per axis, where each tap looks: output i reads input i·stride + offset[p], p·dilation − padding."""
     return [
         np.arange(size, dtype=np.int64) * dilation - before
-        for size, dilation, (before, _) in zip(
-            kernel_size, geometry.dilation, geometry.padding, strict=True
-        )
+        for size, dilation, (before, _) in zip(kernel_size, geometry.dilation, geometry.padding, strict=True)
     ]
 
 
@@ -100,9 +99,7 @@ def _scan(
         _correlate(x, w, bias, down, right, step, y, out.origin, out.every, out.size, block, threads)
 
 
-def forward(
-    x: np.ndarray, w: np.ndarray, geometry: ConvGeometry, bias: np.ndarray | None = None
-) -> np.ndarray:
+def forward(x: np.ndarray, w: np.ndarray, geometry: ConvGeometry, bias: np.ndarray | None = None) -> np.ndarray:
     """See the family's docstring."""
     size = output_size(x.shape[2:], w.shape[2:], geometry)
     x_, w_ = native(x), native(w)
@@ -115,9 +112,7 @@ def forward(
     return narrow(y, x)
 
 
-def grad_input(
-    gy: np.ndarray, w: np.ndarray, geometry: ConvGeometry, input_size: Pair
-) -> np.ndarray:
+def grad_input(gy: np.ndarray, w: np.ndarray, geometry: ConvGeometry, input_size: Pair) -> np.ndarray:
     """See the family's docstring.
 
     Input row h hears from output row i through tap p where i·stride = h + top − p·dilation: only the taps
@@ -152,9 +147,7 @@ def _phases(
             yield first, -(-(size - first) // stride), mine, (first + before - reach[mine]) // stride
 
 
-def grad_weight(
-    x: np.ndarray, gy: np.ndarray, geometry: ConvGeometry, kernel_size: Pair
-) -> np.ndarray:
+def grad_weight(x: np.ndarray, gy: np.ndarray, geometry: ConvGeometry, kernel_size: Pair) -> np.ndarray:
     """See the family's docstring."""
     threads = numba.get_num_threads()
     x_, gy_ = native(x), native(gy)
@@ -162,12 +155,13 @@ def grad_weight(
     if _is_pointwise(kernel_size, geometry):
         a = _images_by_group(x_, geometry.groups)
         pixels = _pixels_per_block(a.shape[0] * a.shape[1], a.shape[3])
-        gw = cpu_pointwise.correlate_weight(a, _images_by_group(gy_, geometry.groups), pixels, threads)
+        partial = cpu_pointwise.correlate_weight(a, _images_by_group(gy_, geometry.groups), pixels, threads)
     elif x.shape[1] == geometry.groups:
-        gw = cpu_depthwise.correlate_weight(x_, gy_, down, right, geometry.stride, threads)
+        partial = cpu_depthwise.correlate_weight(x_, gy_, down, right, geometry.stride, threads)
     else:
         block = _rows_per_block(WEIGHT_COLUMNS, gy.shape[0] * gy.shape[2], gy.shape[3])
-        gw = _correlate_weight(x_, gy_, down, right, geometry.stride, geometry.groups, block, threads)
+        partial = _correlate_weight(x_, gy_, down, right, geometry.stride, geometry.groups, block, threads)
+    gw = partial.sum(axis=0)  # in the order of the threads; here, because numba takes 4 s to compile this line
     return narrow(gw.reshape(gy.shape[1], x.shape[1] // geometry.groups, *kernel_size), x)
 
 
@@ -200,29 +194,16 @@ def _gather(x, channel, down, right, step, size, first, last, columns):
     height, width = x.shape[2:]
     for k in range(len(columns)):
         c, p, q = k // (len(right) * len(down)), k // len(right) % len(down), k % len(right)
-        # outputs lo ≤ j < hi read inside the row; the rest of the row sees padding
-        lo = min(max(0, -(right[q] // step[1])), size[1])
-        hi = max(lo, min(size[1], (width - 1 - right[q]) // step[1] + 1))
+        lo, hi = inside(width, right[q], step[1], size[1])
         for row in range(first, last):
             target = columns[k, (row - first) * size[1] : (row - first + 1) * size[1]]
             h = row % size[0] * step[0] + down[p]
             if 0 <= h < height and lo < hi:
                 target[:lo] = 0
-                _copy(x[row // size[0], channel + c, h, lo * step[1] + right[q] :], step[1], target[lo:hi])
+                copy_row(x[row // size[0], channel + c, h, lo * step[1] + right[q] :], step[1], target[lo:hi])
                 target[hi:] = 0
             else:
                 target[:] = 0
-
-
-@serial
-def _copy(source, step, target):
-    """target[j] = source[j·step]. On views that start at 0, because only then does LLVM see that no index wraps."""
-    if step == 1:  # said apart, because a contiguous copy vectorises (4 times as fast)
-        for j in range(len(target)):
-            target[j] = source[j]
-    else:
-        for j in range(len(target)):
-            target[j] = source[j * step]
 
 
 @serial
@@ -264,7 +245,7 @@ def _correlate(x, w, bias, down, right, step, y, origin, every, size, rows_per_b
 
 @parallel
 def _correlate_weight(x, gy, down, right, step, groups, rows_per_block, threads):
-    """gw[g, o, (c, p, q)] = Σ gy[n, o, i, j] · x[n, c, i·step + down[p], j·step + right[q]], one partial sum a thread."""
+    """gw[g, o, (c, p, q)] = Σ gy[n, o, i, j] · x[n, c, i·step + down[p], j·step + right[q]], (T, G, O/G, K): one partial sum per thread."""
     size = gy.shape[2:]
     outputs, channels = gy.shape[1] // groups, x.shape[1] // groups
     depth = channels * len(down) * len(right)
@@ -285,6 +266,4 @@ def _correlate_weight(x, gy, down, right, step, groups, rows_per_block, threads)
             _gather(x, g * channels, down, right, step, size, first, last, columns)
             _gather(gy, g * outputs, itself, itself, (1, 1), size, first, last, block)
             gemm(block, columns.T, partial[t, g], 1)
-    for t in range(1, threads):
-        partial[0] += partial[t]
-    return partial[0]
+    return partial

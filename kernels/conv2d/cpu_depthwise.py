@@ -8,27 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinyseg.kernels.jit import parallel, prange, serial
+from ..jit import parallel, prange, serial
+from .rows import add_row, inside
 
 __all__ = ["correlate", "correlate_weight"]
-
-
-@serial
-def _overlap(width, offset, step, size):
-    """The outputs lo ≤ j < hi that read inside a row: 0 ≤ j·step + offset < width."""
-    lo = min(max(0, -(offset // step)), size)
-    return lo, max(lo, min(size, (width - 1 - offset) // step + 1))
-
-
-@serial
-def _add_row(weight, source, step, target):
-    """target[j] += weight · source[j·step]."""
-    if step == 1:  # said apart, because only contiguous rows vectorise
-        for j in range(len(target)):
-            target[j] += weight * source[j]
-    else:
-        for j in range(len(target)):
-            target[j] += weight * source[j * step]
 
 
 @serial
@@ -53,10 +36,10 @@ def _row(plane, w, bias, down, right, step, i, row):
         h = i * step[0] + down[p]
         if 0 <= h < height:
             for q in range(len(right)):
-                lo, hi = _overlap(width, right[q], step[1], len(row))
+                lo, hi = inside(width, right[q], step[1], len(row))
                 if lo < hi:
                     source = plane[h, lo * step[1] + right[q] :]
-                    _add_row(w[p * len(right) + q], source, step[1], row[lo:hi])
+                    add_row(w[p * len(right) + q], source, step[1], row[lo:hi])
 
 
 @parallel
@@ -82,7 +65,7 @@ def _plane_weight(plane, gy, down, right, step, gw):
     height, width = plane.shape
     for p in range(len(down)):
         for q in range(len(right)):
-            lo, hi = _overlap(width, right[q], step[1], gy.shape[1])
+            lo, hi = inside(width, right[q], step[1], gy.shape[1])
             for i in range(gy.shape[0]):
                 h = i * step[0] + down[p]
                 if 0 <= h < height and lo < hi:
@@ -92,12 +75,12 @@ def _plane_weight(plane, gy, down, right, step, gw):
 
 @parallel
 def correlate_weight(x, gy, down, right, step, threads):
-    """gw (O, KH·KW): each output channel sums over its batch on one thread, so no partial sums are needed."""
+    """gw (1, O, KH·KW): each channel sums over the batch on one thread, a single "partial" sum."""
     channels = gy.shape[1]
     outputs = channels // x.shape[1]
-    gw = np.zeros((channels, len(down) * len(right)), x.dtype)
+    gw = np.zeros((1, channels, len(down) * len(right)), x.dtype)
     for t in prange(threads):
         for o in range(t * channels // threads, (t + 1) * channels // threads):
             for n in range(gy.shape[0]):
-                _plane_weight(x[n, o // outputs], gy[n, o], down, right, step, gw[o])
+                _plane_weight(x[n, o // outputs], gy[n, o], down, right, step, gw[0, o])
     return gw

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tinyseg.kernels.blas import gemm
-from tinyseg.kernels.jit import parallel, prange
+from ..blas import gemm
+from ..jit import parallel, prange
 
 __all__ = ["correlate", "correlate_weight"]
 
@@ -33,7 +33,7 @@ def correlate(x, w, bias, y, pixels, threads):
 
 @parallel
 def correlate_weight(x, gy, pixels, threads):
-    """gw (G, O/G, C/G) = Σ_n gy (N, G, O/G, S) · x (N, G, C/G, S)ᵀ, one partial sum a thread, added in order."""
+    """gw (T, G, O/G, C/G) = Σ_n gy (N, G, O/G, S) · x (N, G, C/G, S)ᵀ: one partial sum per thread."""
     batch, groups, outputs, size = gy.shape
     blocks = -(-size // pixels)
     tasks = batch * groups * blocks
@@ -44,6 +44,4 @@ def correlate_weight(x, gy, pixels, threads):
             first = task % blocks * pixels
             last = first + pixels
             gemm(gy[n, g, :, first:last], x[n, g, :, first:last].T, partial[t, g], 1)
-    for t in range(1, threads):
-        partial[0] += partial[t]
-    return partial[0]
+    return partial

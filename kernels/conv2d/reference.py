@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tinyseg.kernels.conv2d import ConvGeometry, Pair, output_size
+from . import ConvGeometry, Pair, output_size
 
-__all__ = ["forward", "grad_input", "grad_weight"]
+__all__ = ["forward", "grad_input", "grad_weight", "window_taps"]
 
 
-def _taps(size: Pair, kernel_size: Pair, geometry: ConvGeometry) -> Iterator[tuple[int, int, int, int, int, int]]:
+def window_taps(size: Pair, kernel_size: Pair, geometry: ConvGeometry) -> Iterator[tuple[int, int, int, int, int, int]]:
     """Every (i, j, p, q, h, w) where tap (p, q) of the window at output (i, j) sees the input pixel (h, w)."""
     (top, _), (left, _) = geometry.padding
     for i, j in np.ndindex(output_size(size, kernel_size, geometry)):
@@ -34,7 +34,7 @@ def forward(x: np.ndarray, w: np.ndarray, geometry: ConvGeometry, bias: np.ndarr
     size = output_size(x.shape[2:], w.shape[2:], geometry)
     y = np.zeros((x.shape[0], w.shape[0], *size), x.dtype)
     for o, group in _channels(w.shape[0], w.shape[1], geometry.groups):
-        for i, j, p, q, h, v in _taps(x.shape[2:], w.shape[2:], geometry):
+        for i, j, p, q, h, v in window_taps(x.shape[2:], w.shape[2:], geometry):
             y[:, o, i, j] += x[:, group, h, v] @ w[o, :, p, q]
     return y if bias is None else y + bias[:, None, None]
 
@@ -43,7 +43,7 @@ def grad_input(gy: np.ndarray, w: np.ndarray, geometry: ConvGeometry, input_size
     """The same loop with x and y trading places."""
     gx = np.zeros((gy.shape[0], w.shape[1] * geometry.groups, *input_size), gy.dtype)
     for o, group in _channels(w.shape[0], w.shape[1], geometry.groups):
-        for i, j, p, q, h, v in _taps(input_size, w.shape[2:], geometry):
+        for i, j, p, q, h, v in window_taps(input_size, w.shape[2:], geometry):
             gx[:, group, h, v] += gy[:, o, i, j, None] * w[o, :, p, q]
     return gx
 
@@ -52,6 +52,6 @@ def grad_weight(x: np.ndarray, gy: np.ndarray, geometry: ConvGeometry, kernel_si
     """The same loop with w and y trading places."""
     gw = np.zeros((gy.shape[1], x.shape[1] // geometry.groups, *kernel_size), x.dtype)
     for o, group in _channels(gw.shape[0], gw.shape[1], geometry.groups):
-        for i, j, p, q, h, v in _taps(x.shape[2:], kernel_size, geometry):
+        for i, j, p, q, h, v in window_taps(x.shape[2:], kernel_size, geometry):
             gw[o, :, p, q] += gy[:, o, i, j] @ x[:, group, h, v]
     return gw

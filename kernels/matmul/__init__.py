@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tinyseg.kernels.backend import backend
+from ..backend import backend
 
 __all__ = ["matmul"]
 
@@ -16,4 +16,5 @@ __all__ = ["matmul"]
 def matmul(a: Any, b: Any) -> Any:
     """a · b over the last two axes."""
     assert a.ndim == b.ndim >= 2 and a.shape[:-2] == b.shape[:-2] and a.shape[-1] == b.shape[-2]
+    assert a.dtype == b.dtype
     return backend(__name__, a).matmul(a, b)
