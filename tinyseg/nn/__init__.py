@@ -1,1 +1,38 @@
 """Neural-network building blocks: modules, layers, initialisation and the functional face of the ops."""
+
+from . import functional, init
+from .activation import (
+    ELU,
+    GELU,
+    Hardtanh,
+    LeakyReLU,
+    LogSigmoid,
+    LogSoftmax,
+    Mish,
+    ReLU,
+    ReLU6,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    Tanh,
+)
+from .containers import ModuleDict, ModuleList, Sequential
+from .conv import Conv2d, ConvTranspose2d, Linear
+from .layers import (
+    AvgPool2d,
+    Dropout,
+    Dropout2d,
+    Flatten,
+    Identity,
+    MaxPool2d,
+    ReflectionPad2d,
+    ReplicationPad2d,
+    Upsample,
+    UpsamplingBilinear2d,
+    UpsamplingNearest2d,
+    ZeroPad2d,
+)
+from .loss import BCEWithLogitsLoss, CrossEntropyLoss, DiceLoss, L1Loss, MSELoss, NLLLoss
+from .module import Module, Parameter
+from .norm import BatchNorm1d, BatchNorm2d

@@ -1,0 +1,4 @@
+"""Optimisers, learning-rate schedules, averages of weights."""
+
+from .adam import Adam, AdamW
+from .optimizer import Optimizer
