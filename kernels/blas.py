@@ -7,16 +7,17 @@ already there. That saves the copies around a product, which for few channels co
 
 from __future__ import annotations
 
-import numba
+from typing import Any
+
 import numpy as np
 from numba import types
 
-from tinyseg.kernels.jit import serial
+from .jit import JIT, serial
 
 __all__ = ["gemm"]
 
 # The C function under np.dot: SciPy's sgemm or dgemm by `kind`, called without the GIL, matrices by column.
-_xxgemm = types.ExternalFunction(
+_xxgemm: Any = types.ExternalFunction(
     "numba_xxgemm",
     types.intc(
         *(types.char, types.char, types.char),  # kind, transpose a, transpose b
@@ -61,5 +62,5 @@ def _gemm(a, b, c, keep):
     return scale[0]  # keeps `scale` alive until BLAS has read it
 
 
-if not numba.config.DISABLE_JIT:
+if JIT:
     gemm = serial(_gemm)

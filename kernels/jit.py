@@ -21,15 +21,18 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numba
 
 from tinyseg.kernels.memory import keep_freed_memory
 
-__all__ = ["cache_folder", "launch", "parallel", "prange", "serial"]
+__all__ = ["JIT", "cache_folder", "launch", "parallel", "prange", "serial"]
 
 prange = numba.prange
+_config: Any = numba.config  # numba's own annotations do not know what is in it
+
+JIT = not _config.DISABLE_JIT  # False under NUMBA_DISABLE_JIT=1: kernels run as plain Python (coverage)
 
 # "reassoc" lets sums vectorise; full fastmath would also assume that NaN never occurs and break isnan.
 FASTMATH = {"contract", "reassoc", "nsz"}
@@ -51,20 +54,20 @@ def cache_folder() -> pathlib.Path:
 
 
 def _prepare_cache() -> None:
-    if numba.config.DISABLE_JIT:
+    if not JIT:
         return
     folder = cache_folder()
     if not folder.is_dir():
         print("tinyseg: compiling kernels, first run only", file=sys.stderr)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        numba.config.CACHE_DIR = str(folder)
+        _config.CACHE_DIR = str(folder)
     except OSError as error:  # a read-only home: numba falls back to __pycache__ or its own choice
         print(f"tinyseg: compiled kernels are not kept: {error}", file=sys.stderr)
 
 
-if numba.config.THREADING_LAYER == "default":  # not chosen by the user through NUMBA_THREADING_LAYER
-    numba.config.THREADING_LAYER = "workqueue"
+if _config.THREADING_LAYER == "default":  # not chosen by the user through NUMBA_THREADING_LAYER
+    _config.THREADING_LAYER = "workqueue"
 _prepare_cache()
 keep_freed_memory()
 
@@ -99,18 +102,17 @@ def launch() -> Iterator[None]:
 
 def serial(function: F) -> F:
     """Compile a kernel that runs on the calling thread without the GIL."""
-    compiled: F = numba.njit(cache=True, nogil=True, fastmath=FASTMATH)(function)
-    return compiled
+    compiled: Any = numba.njit(cache=True, nogil=True, fastmath=FASTMATH)(function)
+    return cast(F, compiled)
 
 
 def parallel(function: F) -> F:
     """Compile a kernel whose `prange` loops run on numba's thread pool; launches take turns (see `launch`)."""
-    kernel = numba.njit(cache=True, nogil=True, parallel=True, fastmath=FASTMATH)(function)
+    kernel: Any = numba.njit(cache=True, nogil=True, parallel=True, fastmath=FASTMATH)(function)
 
     @functools.wraps(function)
     def launched(*args: Any) -> Any:
         with launch():
             return kernel(*args)
 
-    launched.kernel = kernel  # type: ignore[attr-defined]
-    return launched  # type: ignore[return-value]
+    return cast(F, launched)

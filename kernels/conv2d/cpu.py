@@ -223,7 +223,10 @@ def _store(product, bias, y, channel, origin, every, size, first, last):
 
 @parallel
 def _correlate(x, w, bias, down, right, step, y, origin, every, size, rows_per_block, threads):
-    """y[n, o, origin + every·(i, j)] = bias[o] + Σ w[g, o, (c, p, q)] · x[n, c, i·step + down[p], j·step + right[q]]."""
+    """y[n, o, origin + every·(i, j)] = bias[o] + Σ w[g, o, (c, p, q)] · x[n, c, i·step + down[p], j·step + right[q]].
+
+    w is (G, O/G, K). Every thread takes a run of blocks and works in two buffers of its own.
+    """
     groups, outputs, depth = w.shape
     rows = x.shape[0] * size[0]
     blocks = -(-rows // rows_per_block)
@@ -245,7 +248,7 @@ def _correlate(x, w, bias, down, right, step, y, origin, every, size, rows_per_b
 
 @parallel
 def _correlate_weight(x, gy, down, right, step, groups, rows_per_block, threads):
-    """gw[g, o, (c, p, q)] = Σ gy[n, o, i, j] · x[n, c, i·step + down[p], j·step + right[q]], (T, G, O/G, K): one partial sum per thread."""
+    """gw[t, g, o, (c, p, q)] = Σ gy[n, o, i, j] · x[n, c, i·step + down[p], j·step + right[q]], a partial sum per thread t."""
     size = gy.shape[2:]
     outputs, channels = gy.shape[1] // groups, x.shape[1] // groups
     depth = channels * len(down) * len(right)

@@ -1,6 +1,6 @@
 """1x1 convolution with stride 1 and no padding: the image is its own column matrix, so nothing is gathered.
 
-y[n, g] = w[g]·x[n, g] over matrices (channels, pixels); the pixels are cut into blocks only to share them among threads.
+y[n, g] = w[g]·x[n, g] over matrices (channels, pixels); pixels are cut into blocks only to share them among threads.
 """
 
 from __future__ import annotations

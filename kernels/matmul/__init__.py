@@ -15,6 +15,7 @@ __all__ = ["matmul"]
 
 def matmul(a: Any, b: Any) -> Any:
     """a · b over the last two axes."""
-    assert a.ndim == b.ndim >= 2 and a.shape[:-2] == b.shape[:-2] and a.shape[-1] == b.shape[-2]
-    assert a.dtype == b.dtype
+    assert a.shape[:-2] == b.shape[:-2], (a.shape, b.shape)
+    assert a.shape[-1] == b.shape[-2], (a.shape, b.shape)
+    assert a.dtype == b.dtype, (a.dtype, b.dtype)
     return backend(__name__, a).matmul(a, b)

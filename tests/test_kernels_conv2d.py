@@ -1,0 +1,204 @@
+"""The convolution kernels against PyTorch and against the plain loops of their reference."""
+
+import ml_dtypes
+import numba
+import numpy as np
+import pytest
+import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from tinyseg.kernels import conv2d
+from tinyseg.kernels.conv2d import ConvGeometry, cpu, output_size, reference
+
+QUICK = settings(max_examples=40, deadline=None, derandomize=True)
+small = st.integers(1, 3)
+side = st.integers(0, 3)
+pair = st.tuples(small, small)
+
+
+@st.composite
+def problems(draw):
+    """(x, w, bias, gy, geometry) of a small convolution with at least one output pixel."""
+    groups = draw(st.sampled_from([1, 1, 2, 3]))
+    geometry = ConvGeometry(draw(pair), ((draw(side), draw(side)), (draw(side), draw(side))), draw(pair), groups)
+    batch, size = draw(st.integers(0, 3)), (draw(st.integers(1, 8)), draw(st.integers(1, 8)))
+    channels, outputs = draw(small), draw(small)
+    kernel = draw(st.tuples(st.integers(1, 4), st.integers(1, 4)))
+    out = output_size(size, kernel, geometry)
+    assume(min(out) >= 1)
+    return arrays(batch, groups * channels, groups * outputs, size, kernel, geometry)
+
+
+def arrays(batch, channels, outputs, size, kernel, geometry, dtype=np.float64):
+    rng = np.random.default_rng(3)
+    shapes = [
+        (batch, channels, *size),
+        (outputs, channels // geometry.groups, *kernel),
+        (outputs,),
+        (batch, outputs, *output_size(size, kernel, geometry)),
+    ]
+    return *(rng.standard_normal(shape).astype(dtype) for shape in shapes), geometry
+
+
+def by_torch(x, w, bias, gy, geometry):
+    """(y, gx, gw) by PyTorch's convolution and autograd on the explicitly padded input."""
+    x, w, bias, gy = (torch.from_numpy(a) for a in (x, w, bias, gy))
+    x.requires_grad_()
+    w.requires_grad_()
+    (top, bottom), (left, right) = geometry.padding
+    padded = torch.nn.functional.pad(x, (left, right, top, bottom))
+    y = torch.nn.functional.conv2d(padded, w, bias, geometry.stride, 0, geometry.dilation, geometry.groups)
+    gx, gw = torch.autograd.grad(y, [x, w], gy)
+    return y.detach().numpy(), gx.numpy(), gw.numpy()
+
+
+def by(module, x, w, bias, gy, geometry):
+    return (
+        module.forward(x, w, geometry, bias),
+        module.grad_input(gy, w, geometry, x.shape[2:]),
+        module.grad_weight(x, gy, geometry, w.shape[2:]),
+    )
+
+
+def assert_same(actual, expected, tolerance):
+    for got, want in zip(actual, expected, strict=True):
+        scale = max(1.0, np.abs(want).max(initial=0))
+        assert got.shape == want.shape
+        assert got.flags.c_contiguous
+        np.testing.assert_allclose(got / scale, want / scale, rtol=0, atol=tolerance)
+
+
+@QUICK
+@given(problems())
+def test_reference_is_pytorchs_convolution(problem):
+    assume(problem[0].shape[0] > 0)  # PyTorch has no gradient of an empty batch in every geometry
+    assert_same(by(reference, *problem), by_torch(*problem), 1e-12)
+
+
+@QUICK
+@given(problems())
+def test_cpu_equals_reference_in_float64(problem):
+    assert_same(by(conv2d, *problem), by(reference, *problem), 1e-12)
+
+
+@QUICK
+@given(problems())
+def test_float32_is_within_its_rounding(problem):
+    *arrays, geometry = problem
+    halved = [a.astype(np.float32) for a in arrays]
+    results = by(conv2d, *halved, geometry)
+    assert all(r.dtype == np.float32 for r in results)
+    assert_same(results, by(reference, *(a.astype(np.float64) for a in halved), geometry), 1e-5)
+
+
+# Large enough for several blocks on every thread, with a rest; several samples in a block; one row above a block.
+BLOCKS = {
+    "rows of large images": (3, 5, 4, (37, 70), (3, 3), ConvGeometry((1, 1), ((1, 1), (1, 1)))),
+    "many small images": (29, 3, 4, (7, 5), (3, 3), ConvGeometry((1, 1), ((1, 1), (1, 1)))),
+    "a row longer than a block": (2, 3, 2, (3, 700), (3, 3), ConvGeometry((1, 1), ((1, 1), (0, 1)))),
+    "groups": (3, 6, 9, (21, 33), (3, 2), ConvGeometry((2, 1), ((1, 0), (2, 1)), (1, 2), 3)),
+    "stride 3": (4, 4, 5, (40, 31), (4, 2), ConvGeometry((3, 3), ((0, 2), (1, 1)))),
+    "depthwise": (3, 4, 4, (19, 35), (3, 5), ConvGeometry((2, 1), ((1, 1), (2, 2)), (1, 1), 4)),
+    "depthwise, two outputs a channel": (2, 3, 6, (9, 9), (3, 3), ConvGeometry(groups=3)),
+    "1x1": (5, 7, 3, (11, 13), (1, 1), ConvGeometry()),
+    "1x1 in groups, one image": (1, 8, 6, (15, 9), (1, 1), ConvGeometry(groups=2)),
+    "1x1 with padding": (2, 3, 3, (6, 6), (1, 1), ConvGeometry((1, 1), ((1, 0), (0, 1)))),
+    "1x1 with stride": (2, 3, 3, (9, 9), (1, 1), ConvGeometry((2, 2))),
+    "padding beyond the window": (2, 3, 2, (5, 6), (2, 2), ConvGeometry((1, 1), ((3, 2), (2, 4)))),
+}
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_blocks_fit_together(name):
+    problem = arrays(*BLOCKS[name])
+    assert_same(by(conv2d, *problem), by_torch(*problem), 1e-12)
+
+
+@pytest.mark.parametrize("name", ["rows of large images", "depthwise", "1x1", "1x1 in groups, one image"])
+def test_any_number_of_threads(name):
+    problem, before = arrays(*BLOCKS[name]), numba.get_num_threads()
+    expected = by_torch(*problem)
+    try:
+        numba.set_num_threads(1)
+        assert_same(by(conv2d, *problem), expected, 1e-12)
+    finally:
+        numba.set_num_threads(before)
+
+
+@pytest.mark.parametrize("name", ["many small images", "groups", "depthwise", "1x1"])
+def test_same_call_same_bits(name):
+    problem = arrays(*BLOCKS[name], dtype=np.float32)
+    for first, second in zip(by(conv2d, *problem), by(conv2d, *problem), strict=True):
+        assert first.tobytes() == second.tobytes()
+
+
+@QUICK
+@given(problems())
+def test_three_kernels_are_adjoint(problem):
+    x, w, _, gy, geometry = problem
+    product = np.vdot(conv2d.forward(x, w, geometry), gy)
+    bound = 1e-12 * (1 + np.linalg.norm(x) * np.linalg.norm(w) * np.linalg.norm(gy))
+    assert abs(product - np.vdot(x, conv2d.grad_input(gy, w, geometry, x.shape[2:]))) <= bound
+    assert abs(product - np.vdot(w, conv2d.grad_weight(x, gy, geometry, w.shape[2:]))) <= bound
+
+
+def test_pixels_no_window_touches_get_zero_gradient():
+    geometry = ConvGeometry((3, 3))  # windows of 2 at 0, 3 and 6 leave rows and columns 2, 5 and 8 alone
+    gx = conv2d.grad_input(np.ones((1, 1, 3, 3)), np.ones((1, 1, 2, 2)), geometry, (9, 9))
+    line = np.array([1, 1, 0] * 3)
+    np.testing.assert_array_equal(gx[0, 0], np.outer(line, line))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
+def test_half_types_are_stored_in_t_and_summed_in_float32(dtype):
+    x = np.ones((1, 3000, 1, 1), dtype)  # in float16 a running sum of ones stops at 2048, in bfloat16 at 256
+    y = conv2d.forward(x, np.ones((2, 3000, 1, 1), dtype), ConvGeometry())
+    assert y.dtype == dtype
+    assert (y == np.float32(3000).astype(dtype)).all()
+
+
+def test_views_are_read_right_and_left_alone():
+    x, w, bias, gy, geometry = arrays(*BLOCKS["groups"])
+    views = [np.asfortranarray(a) for a in (x, w, bias, gy)]
+    views[0].flags.writeable = False
+    before = [a.copy() for a in views]
+    assert_same(by(conv2d, *views, geometry), by_torch(x, w, bias, gy, geometry), 1e-12)
+    for view, copy in zip(views, before, strict=True):
+        np.testing.assert_array_equal(view, copy)
+
+
+def test_depthwise_and_pointwise_never_reach_the_column_kernel(monkeypatch):
+    def column_kernel(*_):
+        raise AssertionError("columns were gathered")
+
+    monkeypatch.setattr(cpu, "_correlate", column_kernel)
+    monkeypatch.setattr(cpu, "_correlate_weight", column_kernel)
+    for name in ("depthwise", "1x1"):
+        problem = arrays(*BLOCKS[name])
+        assert_same(by(conv2d, *problem), by_torch(*problem), 1e-12)
+    with pytest.raises(AssertionError, match="columns were gathered"):
+        by(conv2d, *arrays(*BLOCKS["groups"]))
+
+
+@pytest.mark.parametrize(
+    ("size", "kernel", "geometry", "expected"),
+    [
+        ((5, 7), (3, 3), ConvGeometry(), (3, 5)),  # by hand, Dumoulin & Visin figures 2.1 to 2.6
+        ((5, 5), (4, 4), ConvGeometry((1, 1), ((2, 2), (2, 2))), (6, 6)),
+        ((6, 6), (3, 3), ConvGeometry((2, 2), ((1, 1), (1, 1))), (3, 3)),
+        ((7, 7), (3, 3), ConvGeometry((1, 1), ((0, 0), (0, 0)), (2, 2)), (3, 3)),
+        ((4, 4), (2, 2), ConvGeometry((1, 1), ((0, 1), (0, 1))), (4, 4)),  # 'same' with an even window
+        ((2, 2), (4, 4), ConvGeometry(), (-1, -1)),
+    ],
+)
+def test_output_size(size, kernel, geometry, expected):
+    assert output_size(size, kernel, geometry) == expected
+
+
+def test_an_array_of_another_library_has_no_kernels_here():
+    class Foreign:
+        pass
+
+    with pytest.raises(LookupError, match="conv2d: no CUDA kernel yet"):
+        conv2d.forward(Foreign(), Foreign(), ConvGeometry())
