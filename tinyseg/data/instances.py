@@ -45,6 +45,7 @@ def moved(
     """The sample after a change of geometry: what left the image leaves the rows too, the rest is renumbered.
 
     Boxes follow the instances where there are any; without them, `boxes` are the moved ones, clipped here.
+    An attribute named "box" follows too; a caption stays, even if what it speaks of has left the image.
     """
     kept: npt.NDArray[np.int64] | None = None
     if instances is not None:
@@ -55,13 +56,15 @@ def moved(
         boxes = np.clip(boxes, 0, np.array([width, height, width, height], np.float32))
         kept = np.flatnonzero((boxes[:, 2:] > boxes[:, :2]).all(axis=1))
         boxes = boxes[kept]
-    return _with_rows(sample, kept).replace(image=image, mask=mask, instances=instances, boxes=boxes)
+    sample = sample.replace(image=image, mask=mask, instances=instances, boxes=boxes)
+    return sample if kept is None or boxes is None else _with_rows(sample, kept, boxes)
 
 
-def _with_rows(sample: Sample, kept: npt.NDArray[np.int64] | None) -> Sample:
-    """The sample with the labels and attributes of the instances `kept`; None keeps all."""
-    if kept is None:
-        return sample
+def _with_rows(sample: Sample, kept: npt.NDArray[np.int64], boxes: npt.NDArray[np.float32]) -> Sample:
+    """The sample with the labels and attributes of the instances `kept`, which now have these boxes."""
     labels = None if sample.labels is None else sample.labels[kept]
-    attributes = [sample.attributes[k] for k in kept] if sample.attributes else []
+    attributes = [dict(sample.attributes[k]) for k in kept] if sample.attributes else []
+    for row, box in zip(attributes, boxes.tolist(), strict=False):  # no rows at all where nothing is described
+        if "box" in row:
+            row["box"] = tuple(box)
     return sample.replace(labels=labels, attributes=attributes)
