@@ -225,7 +225,7 @@ def _store(product, bias, y, channel, origin, every, size, first, last):
 def _correlate(x, w, bias, down, right, step, y, origin, every, size, rows_per_block, threads):
     """y[n, o, origin + every·(i, j)] = bias[o] + Σ w[g, o, (c, p, q)] · x[n, c, i·step + down[p], j·step + right[q]].
 
-    w is (G, O/G, K). Every thread takes a run of blocks and works in two buffers of its own.
+    w is (G, O/G, K). Every thread takes a run of blocks: gather the columns, multiply, store.
     """
     groups, outputs, depth = w.shape
     rows = x.shape[0] * size[0]
@@ -248,7 +248,7 @@ def _correlate(x, w, bias, down, right, step, y, origin, every, size, rows_per_b
 
 @parallel
 def _correlate_weight(x, gy, down, right, step, groups, rows_per_block, threads):
-    """gw[t, g, o, (c, p, q)] = Σ gy[n, o, i, j] · x[n, c, i·step + down[p], j·step + right[q]], a partial sum per thread t."""
+    """gw[t, g, o, (c, p, q)] = Σ gy[n, o, i, j] · x[n, c, i·step + down[p], j·step + right[q]], one sum a thread."""
     size = gy.shape[2:]
     outputs, channels = gy.shape[1] // groups, x.shape[1] // groups
     depth = channels * len(down) * len(right)
