@@ -258,7 +258,7 @@ def dice_loss(
     x3 = reshape(x, x.shape[0], c, flat.shape[1])
     counted = Tensor((flat != ignore_index).astype(x.dtype)[:, None])
     p = (sigmoid(x3) if c == 1 else softmax(x3, 1)) * counted
-    t = Tensor((flat[:, None] == 1).astype(x.dtype) if c == 1 else _one_hot(flat, x3))
+    t = Tensor((flat[:, None] == 1).astype(x.dtype) if c == 1 else _one_hot(flat, x3)) * counted
     both, total = sum(p * t, (0, 2)), sum(p, (0, 2)) + sum(t, (0, 2))
     scores = (both * 2.0 + eps) / (total + eps)
     return 1.0 - mean(scores if include_background or c == 1 else scores[1:])

@@ -28,16 +28,17 @@ def _kept(shape: Shape, reduced: Shape) -> Shape:
 
 
 class Sum(Op):
-    """y = sum of x over axes; half types are summed in float32"""
+    """y = sum of x over axes; half types are summed in float32, integers and booleans in int64"""
 
     axes: Shape
     keepdim: bool
 
     def forward(self, x: Array) -> Array:
         self.before = x.shape
-        wide = np.float32 if is_float(x.dtype) and x.dtype.itemsize < 4 else None
-        y = x.sum(axis=self.axes, keepdims=self.keepdim, dtype=wide)
-        return y if wide is None else y.astype(x.dtype)
+        if not is_float(x.dtype):
+            return x.sum(axis=self.axes, keepdims=self.keepdim, dtype=np.int64)
+        wide = np.float32 if x.dtype.itemsize < 4 else x.dtype
+        return x.sum(axis=self.axes, keepdims=self.keepdim, dtype=wide).astype(x.dtype, copy=False)
 
     def backward(self, gy: Tensor) -> Tensor:
         return broadcast_to(reshape(gy, _kept(self.before, self.axes)), self.before)

@@ -423,7 +423,7 @@ def _index_part(part: Any) -> Any:
     if isinstance(part, Tensor):
         part = part.data
     if isinstance(part, list):
-        part = np.asarray(part)
+        part = np.asarray(part) if part else np.zeros(0, np.int64)
     if isinstance(part, np.integer):
         part = int(part)
     if isinstance(part, bool | float) or (hasattr(part, "dtype") and part.dtype.kind not in "biu" and part.size):
@@ -473,7 +473,8 @@ def _source_index(mode: str, n: int, before: int, after: int) -> np.ndarray[Any,
             raise ShapeError(f"pad: mode 'reflect' needs widths below the axis size {n}, got {(before, after)}")
         return np.abs((n - 1) - np.abs((n - 1) - places))
     if mode == "circular":
-        if max(before, after) > n:
-            raise ShapeError(f"pad: mode 'circular' needs widths up to the axis size {n}, got {(before, after)}")
-        return places % n
+        first, kept = max(-before, 0), n - max(-before, 0) - max(-after, 0)
+        if max(before, after) > kept:
+            raise ShapeError(f"pad: mode 'circular' needs widths up to the axis size {kept}, got {(before, after)}")
+        return first + (places - first) % max(kept, 1)  # what is cropped away does not come round again
     raise ArgumentError(f"pad: mode must be 'constant', 'reflect', 'replicate' or 'circular', got {mode!r}")
