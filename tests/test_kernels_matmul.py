@@ -79,7 +79,7 @@ def test_integers_stay_integers():
 
 
 @pytest.mark.parametrize("keep", [0, 1])
-@pytest.mark.parametrize(("left", "right"), zip(LAYOUTS[:4], LAYOUTS[1:4] + LAYOUTS[:1], strict=True))
+@pytest.mark.parametrize(("left", "right"), [*zip(LAYOUTS[:4], LAYOUTS[1:4] + LAYOUTS[:1], strict=True)])
 def test_gemm_writes_into_a_view_and_nowhere_else(left, right, keep):
     rng = np.random.default_rng(8)
     for m, k, n in [(3, 4, 5), (1, 3, 1), (4, 1, 2), (2, 3, 1)]:
