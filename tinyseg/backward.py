@@ -22,11 +22,13 @@ def accumulate(
     y: Tensor, gradient: Tensor | None, retain_graph: bool | None, inputs: Tensor | Sequence[Tensor] | None
 ) -> None:
     """Add dy/dleaf to `.grad` of every leaf, or of `inputs` only: what `Tensor.backward` does."""
-    targets = None if inputs is None else {_edge_of(t, "backward") for t in _listed(inputs)}
+    chosen = None if inputs is None else {_edge_of(t, "backward"): t for t in _listed(inputs)}
     seed = [(_edge_of(y, "backward"), _seed(y, gradient, "backward"))]
-    for leaf, g in _walk(seed, targets, keep=bool(retain_graph), record=False).items():
-        if isinstance(leaf, Tensor):
-            leaf.grad = Tensor(g.data.copy() if leaf.grad is None else leaf.grad.data + g.data)
+    targets = None if chosen is None else set(chosen)
+    for edge, g in _walk(seed, targets, keep=bool(retain_graph), record=False).items():
+        t = edge if chosen is None else chosen.get(edge)
+        if isinstance(t, Tensor):
+            t.grad = Tensor(g.data.copy() if t.grad is None else t.grad.data + g.data)
 
 
 def _edge_of(t: Tensor, caller: str) -> Edge:

@@ -179,6 +179,12 @@ class Tensor:
             raise GraphError("backward: create_graph=True would tie .grad to its leaf in a cycle; use ts.grad(...)")
         accumulate(self, gradient, retain_graph, inputs)
 
+    def __reduce__(self) -> Any:
+        """For `copy.deepcopy` and `pickle`: the values, whether they require grad, and `.grad`."""
+        if self._edge is not None:
+            raise GraphError("copy: a Tensor computed by an op carries its graph; copy t.detach() instead")
+        return type(self), (self.data, self._leaf), (None, {"grad": self.grad})
+
     def __repr__(self) -> str:
         values = np.array2string(to_cpu(self.data), separator=", ", prefix="tensor(", threshold=200, precision=4)
         notes = "" if self.dtype in (np.float32, np.int64, np.bool_) else f", dtype={self.dtype}"

@@ -16,7 +16,7 @@ import numpy as np
 
 from .backward import grad
 from .engine import Tensor
-from .errors import GraphError
+from .errors import ArgumentError, GraphError
 
 __all__ = ["adjointcheck", "gradcheck"]
 
@@ -36,6 +36,8 @@ def gradcheck(
     Inputs that require grad are varied and should be float64; they should lie away from kinks.
     **Raises** GraphError with both numbers where they differ, unless `raise_exception` is False.
     """
+    if order < 1:
+        raise ArgumentError(f"gradcheck: order must be at least 1, got {order}")
     arguments = [inputs] if isinstance(inputs, Tensor) else list(inputs)
     rng = np.random.default_rng(seed)
     message = _check(function, arguments, order, eps, (atol, rtol), rng)

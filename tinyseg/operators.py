@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from .engine import Tensor
-from .errors import BoundsError, GraphError, ShapeError
+from .errors import BoundsError, DTypeError, GraphError, ShapeError
 from .ops import activation as act
 from .ops import elementwise, linalg, reduce, shape
 
@@ -35,6 +37,33 @@ def _compared(function: Any) -> Any:
         )
 
     return compare
+
+
+def _boolean(sign: str, function: Any) -> Any:
+    """The sign is PyTorch's bitwise operator, which is the logical one for booleans alone."""
+
+    def combine(*tensors: Any) -> Tensor:
+        for t in tensors:
+            if not isinstance(t, bool | np.bool_) and getattr(t, "dtype", None) != np.bool_:
+                kind = getattr(t, "dtype", type(t).__name__)
+                raise DTypeError(f"{sign}: expected booleans, got {kind}; use ts.{function.__name__}(...) or compare")
+        return function(*tensors)
+
+    return combine
+
+
+def _contains(self: Tensor, value: Any) -> bool:
+    return bool(elementwise.eq(self, value).data.any())
+
+
+def _format(self: Tensor, spec: str) -> str:
+    return format(self.item(), spec) if spec else str(self)
+
+
+def _index(self: Tensor) -> int:
+    if self.dtype.kind not in "biu" or self.data.size != 1:
+        raise DTypeError(f"index: expected one integer, got a Tensor of type {self.dtype} and shape {self.shape}")
+    return int(self.data.item())
 
 
 def _truth(self: Tensor) -> bool:
@@ -78,7 +107,7 @@ TABLE: dict[str, Any] = {
     "__pow__": elementwise.pow,
     "__rpow__": _reflected(elementwise.pow),
     "__matmul__": linalg.matmul,
-    "__rmatmul__": lambda self, other: linalg.matmul(Tensor(other), self),
+    "__rmatmul__": _reflected(linalg.matmul),
     "__neg__": elementwise.neg,
     "__abs__": elementwise.abs_,
     # comparisons; an object keeps its identity as its hash
@@ -88,15 +117,18 @@ TABLE: dict[str, Any] = {
     "__le__": _compared(elementwise.le),
     "__gt__": _compared(elementwise.gt),
     "__ge__": _compared(elementwise.ge),
-    "__and__": elementwise.logical_and,
-    "__or__": elementwise.logical_or,
-    "__xor__": elementwise.logical_xor,
-    "__invert__": elementwise.logical_not,
+    "__and__": _boolean("&", elementwise.logical_and),
+    "__or__": _boolean("|", elementwise.logical_or),
+    "__xor__": _boolean("^", elementwise.logical_xor),
+    "__invert__": _boolean("~", elementwise.logical_not),
     # Python's protocols
     "__getitem__": shape.getitem,
     "__setitem__": _set_item,
     "__len__": _length,
     "__iter__": _elements,
+    "__contains__": _contains,
+    "__format__": _format,
+    "__index__": _index,
     "__bool__": _truth,
     "__float__": lambda self: float(self.item()),
     "__int__": lambda self: int(self.item()),

@@ -12,7 +12,18 @@ from ..device import array_module, device_of
 from ..engine import Tensor
 from ..errors import ArgumentError, BoundsError, DeviceError, DTypeError, ShapeError
 
-__all__ = ["as_tensor", "axes", "axis", "floating", "is_float", "operands", "pair", "same_kind", "tensor_arg"]
+__all__ = [
+    "as_tensor",
+    "axes",
+    "axis",
+    "element_type",
+    "floating",
+    "is_float",
+    "operands",
+    "pair",
+    "same_kind",
+    "tensor_arg",
+]
 
 DEFAULT_FLOAT = np.dtype(np.float32)
 
@@ -20,6 +31,19 @@ DEFAULT_FLOAT = np.dtype(np.float32)
 def is_float(dtype: Any) -> bool:
     """Whether `dtype` is a floating-point type, bfloat16 included."""
     return dtype.kind == "f" or dtype.name == "bfloat16"
+
+
+def element_type(caller: str, dtype: Any) -> np.dtype[Any]:
+    """The NumPy dtype that `dtype` means: "bfloat16" too. **Raises** DTypeError for all but numbers and booleans."""
+    if isinstance(dtype, str) and dtype == "bfloat16":
+        import ml_dtypes  # noqa: F401  so that NumPy knows the name
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        raise DTypeError(f"{caller}: {dtype!r} is not an element type; use ts.float32, 'int64', ...") from None
+    if found.kind not in "fiub" and found.name != "bfloat16":
+        raise DTypeError(f"{caller}: expected a type of numbers or booleans, got {found}")
+    return found
 
 
 def tensor_arg(caller: str, name: str, value: Any) -> Tensor:

@@ -13,7 +13,7 @@ import numpy as np
 from ..device import array_module, device_of, to_device
 from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, DTypeError
-from .checks import as_tensor, check_broadcast, floating, is_float, operands, tensor_arg
+from .checks import as_tensor, check_broadcast, element_type, floating, is_float, operands, tensor_arg
 from .shape import sum_to
 
 
@@ -358,7 +358,10 @@ def pow(input: Any, exponent: Any) -> Tensor:
 
 def neg(input: Tensor) -> Tensor:
     """-input."""
-    return Neg()(tensor_arg("neg", "input", input))
+    x = tensor_arg("neg", "input", input)
+    if x.dtype == np.bool_:
+        raise DTypeError("neg: booleans have no negative; use logical_not or .to(dtype)")
+    return Neg()(x)
 
 
 def exp(input: Tensor) -> Tensor:
@@ -419,7 +422,10 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
     if isinstance(min, Tensor) or isinstance(max, Tensor):
         x = input if min is None else maximum(input, min)
         return x if max is None else minimum(x, max)
-    return Clamp(min, max)(tensor_arg("clamp", "input", input))
+    x = tensor_arg("clamp", "input", input)
+    if not is_float(x.dtype) and isinstance(min if max is None else max, float | np.floating):
+        x = floating("clamp", x)
+    return Clamp(*(b.item() if isinstance(b, np.generic) else b for b in (min, max)))(x)
 
 
 def maximum(input: Any, other: Any) -> Tensor:
@@ -441,7 +447,7 @@ def where(condition: Any, input: Any, other: Any) -> Tensor:
         input = as_tensor(input, condition, np.float32 if isinstance(input, float) else None)
     a, b = operands("where", input, other)
     check_broadcast("where", condition.shape, check_broadcast("where", a.shape, b.shape))
-    return Where(condition.data)(a, b)
+    return Where(condition.data.copy())(a, b)  # whatever becomes of the mask, backward sees this one
 
 
 def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
@@ -450,25 +456,25 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     return where(mask, filler, tensor_arg("masked_fill", "input", input))
 
 
-def _comparison(name: str, sign: str) -> Any:
+def _comparison(name: str, numpys: str, sign: str) -> Any:
     def compare(input: Any, other: Any) -> Tensor:
         a, b = operands(name, input, other)
-        return Tensor(getattr(array_module(a.data), name)(a.data, b.data))
+        return Tensor(getattr(array_module(a.data), numpys)(a.data, b.data))
 
     compare.__name__ = name
     compare.__doc__ = f"input {sign} other, element by element: a Tensor of booleans."
     return compare
 
 
-eq = _comparison("equal", "==")
-ne = _comparison("not_equal", "!=")
-lt = _comparison("less", "<")
-le = _comparison("less_equal", "<=")
-gt = _comparison("greater", ">")
-ge = _comparison("greater_equal", ">=")
-logical_and = _comparison("logical_and", "and")
-logical_or = _comparison("logical_or", "or")
-logical_xor = _comparison("logical_xor", "xor")
+eq = _comparison("eq", "equal", "==")
+ne = _comparison("ne", "not_equal", "!=")
+lt = _comparison("lt", "less", "<")
+le = _comparison("le", "less_equal", "<=")
+gt = _comparison("gt", "greater", ">")
+ge = _comparison("ge", "greater_equal", ">=")
+logical_and = _comparison("logical_and", "logical_and", "and")
+logical_or = _comparison("logical_or", "logical_or", "or")
+logical_xor = _comparison("logical_xor", "logical_xor", "xor")
 
 
 def logical_not(input: Tensor) -> Tensor:
@@ -479,12 +485,14 @@ def logical_not(input: Tensor) -> Tensor:
 
 def isnan(input: Tensor) -> Tensor:
     """Whether each element is NaN."""
-    return Tensor(array_module(input.data).isnan(tensor_arg("isnan", "input", input).data))
+    x = tensor_arg("isnan", "input", input)
+    return Tensor(array_module(x.data).isnan(x.data))
 
 
 def isfinite(input: Tensor) -> Tensor:
     """Whether each element is neither NaN nor infinite."""
-    return Tensor(array_module(input.data).isfinite(tensor_arg("isfinite", "input", input).data))
+    x = tensor_arg("isfinite", "input", input)
+    return Tensor(array_module(x.data).isfinite(x.data))
 
 
 def to(input: Tensor, *args: Any, dtype: Any = None, device: str | None = None) -> Tensor:
@@ -500,6 +508,6 @@ def to(input: Tensor, *args: Any, dtype: Any = None, device: str | None = None) 
         else:
             dtype = arg
     x = tensor_arg("to", "input", input)
-    if dtype is not None and np.dtype(dtype) != x.dtype:
-        x = Cast(np.dtype(dtype))(x)
+    if dtype is not None and (wanted := element_type("to", dtype)) != x.dtype:
+        x = Cast(wanted)(x)
     return x if device in (None, x.device) else Move(str(device))(x)

@@ -38,9 +38,9 @@ class MatMul(Op):
         return ga, gb
 
 
-def matmul(input: Tensor, other: Any) -> Tensor:
+def matmul(input: Any, other: Any) -> Tensor:
     """input @ other: vectors, matrices, or batches of matrices whose leading axes broadcast."""
-    a = tensor_arg("matmul", "input", input)
+    a = tensor_arg("matmul", "input", Tensor(input) if isinstance(input, np.ndarray) else input)
     b = tensor_arg("matmul", "other", Tensor(other) if isinstance(other, np.ndarray) else other)
     same_kind("matmul", input=a, other=b)
     if a.ndim == 0 or b.ndim == 0:

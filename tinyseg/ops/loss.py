@@ -100,7 +100,7 @@ def cross_entropy(
         return _soft_cross_entropy(x, x3, target, weight, reduction, label_smoothing)
     lead = () if x.ndim == 1 else (x.shape[0], *x.shape[2:])
     classes = _checked_target("cross_entropy", target, lead, c, ignore_index).reshape(x3.shape[0], x3.shape[2])
-    w = None if weight is None else weight.data
+    w = None if weight is None else weight.data.copy()
     losses = CrossEntropy(classes, w, ignore_index)(x3)
     if label_smoothing:
         uniform = _uniform_part(x3, weight, Tensor((classes != ignore_index).astype(x.dtype)))
@@ -135,7 +135,7 @@ def _checked_target(caller: str, target: Tensor, shape: tuple[int, ...], classes
         raise DTypeError(f"{caller}: target must be integer classes, got {target.dtype}")
     if target.shape != shape:
         raise ShapeError(f"{caller}: target must have shape {shape} for this input, got {target.shape}")
-    values = target.data.astype(np.int64, copy=False)
+    values = target.data.astype(np.int64)  # a copy: the caller may refill the target before backward
     outside = (values != ignore_index) & ((values < 0) | (values >= classes))
     if outside.any():
         raise BoundsError(
@@ -171,8 +171,12 @@ def nll_loss(
     """-w_t input_t for target class t, where input holds log-probabilities; shapes as in `cross_entropy`."""
     _refuse_old("nll_loss", size_average, reduce)
     x = tensor_arg("nll_loss", "input", input)
-    c = x.shape[0 if x.ndim == 1 else 1]
+    same_kind("nll_loss", input=x, weight=weight)
+    c = x.shape[0 if x.ndim == 1 else 1] if x.ndim else 0
+    if x.ndim == 0 or (weight is not None and weight.shape != (c,)):
+        raise ShapeError(f"nll_loss: input {x.shape} needs classes on axis 1 and weight one number for each class")
     lead = () if x.ndim == 1 else (x.shape[0], *x.shape[2:])
+    target = tensor_arg("nll_loss", "target", target)
     classes = _checked_target("nll_loss", target, lead, c, ignore_index)
     w = _target_weight(classes, None if weight is None else weight.data, ignore_index, x)
     counted = (

@@ -76,6 +76,8 @@ def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = 
     x = x if dtype is None else x.to(dtype)
     if not is_float(x.dtype):
         raise DTypeError(f"mean: input must be of a floating-point type, got {x.dtype}")
+    if x.dtype.itemsize < 4:  # the sum of a half type may overflow where the mean does not
+        return mean(x.to(np.float32), dim, keepdim).to(x.dtype)
     reduced = axes("mean", dim, x.ndim)
     return Sum(reduced, keepdim)(x) / float(math.prod(x.shape[i] for i in reduced))
 
@@ -91,6 +93,8 @@ def var(
     """Variance over `dim`: sum (x - mean)² / max(0, n - correction), with correction 1 unless `unbiased` is False."""
     x = tensor_arg("var", "input", input)
     reduced = axes("var", dim, x.ndim)
+    if is_float(x.dtype) and x.dtype.itemsize < 4:
+        return var(x.to(np.float32), dim, unbiased, keepdim, correction=correction).to(x.dtype)
     n = math.prod(x.shape[i] for i in reduced)
     free = builtins.max(0.0, n - (float(unbiased) if correction is None else correction))
     return Sum(reduced, keepdim)((x - mean(x, reduced, keepdim=True)) ** 2) / free

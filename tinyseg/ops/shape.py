@@ -401,7 +401,7 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
 
 
 def _checked_index(caller: str, x: Tensor, place: int, index: Any) -> Array:
-    places = index.data if isinstance(index, Tensor) else array_module(x.data).asarray(index)
+    places = array_module(x.data).array(index.data if isinstance(index, Tensor) else index)  # a copy, for backward
     if places.dtype.kind not in "iu":
         raise DTypeError(f"{caller}: index must be integers, got {places.dtype}")
     n = x.shape[place] if x.ndim else 1
@@ -422,6 +422,8 @@ def getitem(input: Tensor, index: Any) -> Tensor:
 def _index_part(part: Any) -> Any:
     if isinstance(part, Tensor):
         part = part.data
+    if hasattr(part, "flags"):
+        part = part.copy()  # whatever becomes of the index array, backward sees this one
     if isinstance(part, list):
         part = np.asarray(part) if part else np.zeros(0, np.int64)
     if isinstance(part, np.integer):
