@@ -17,6 +17,7 @@ from .activation import (
     Softplus,
     Tanh,
 )
+from .clip import clip_grad_norm_
 from .containers import ModuleDict, ModuleList, Sequential
 from .conv import Conv2d, ConvTranspose2d, Linear
 from .layers import (

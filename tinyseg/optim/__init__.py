@@ -1,4 +1,10 @@
-"""Optimisers, learning-rate schedules, averages of weights."""
+"""Optimisers, learning-rate schedules, averages of weights, gradient clipping."""
 
+from ..nn.clip import clip_grad_norm_
+from . import schedules as lr_scheduler
 from .adam import Adam, AdamW
+from .ema import EMA
 from .optimizer import Optimizer
+from .rmsprop import RMSprop
+from .schedules import CosineAnnealingLR, LambdaLR, LinearLR, LRScheduler, SequentialLR, StepLR, warmup_cosine
+from .sgd import SGD

@@ -1,0 +1,61 @@
+"""Stochastic gradient descent with momentum."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from ..engine import Array
+from ..errors import ArgumentError
+from .optimizer import Optimizer, State
+from .state import zeros_like
+
+__all__ = ["SGD"]
+
+
+class SGD(Optimizer):
+    """b ← μb + (1 - τ)g,  p ← p - lr · b  with momentum μ and dampening τ; b starts as the first g.
+
+    `weight_decay` λ adds λp to g; `nesterov` steps along g + μb; `maximize` ascends.
+    **Source** Sutskever et al. 2013, section 2; as in PyTorch, lr multiplies b instead of going into it.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        momentum: float = 0,
+        dampening: float = 0,
+        weight_decay: float = 0,
+        nesterov: bool = False,
+        *,
+        maximize: bool = False,
+    ) -> None:
+        settings = {"lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay}
+        super().__init__(params, {**settings, "nesterov": nesterov, "maximize": maximize})
+
+    def check(self, group: dict[str, Any]) -> None:
+        """Raise ArgumentError for a setting outside its range."""
+        super().check(group)
+        if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"] != 0):
+            given = f"{group['momentum']} and {group['dampening']}"
+            raise ArgumentError(f"SGD: nesterov needs momentum above 0 and dampening 0, got {given}")
+
+    def update(self, p: Array, g: Array, group: dict[str, Any], state: State) -> None:
+        """One step of one parameter."""
+        g = -g if group["maximize"] else g
+        if group["weight_decay"]:
+            g = g + group["weight_decay"] * p
+        if group["momentum"]:
+            g = self._with_momentum(g, group, state)
+        p -= group["lr"] * g
+
+    @staticmethod
+    def _with_momentum(g: Array, group: dict[str, Any], state: State) -> Array:
+        momentum, first = group["momentum"], not state
+        if first:
+            state["momentum_buffer"] = zeros_like(g)
+        b = state["momentum_buffer"].data
+        b *= momentum
+        b += g if first else (1 - group["dampening"]) * g
+        return g + momentum * b if group["nesterov"] else b
