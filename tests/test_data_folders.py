@@ -149,7 +149,7 @@ def test_names_of_classes(tmp_path):
 
 def test_another_number_of_classes_names_a_file(tmp_path):
     with pytest.raises(DataError, match=r"expected 2 classes; .*masks/1.png has 2: give the number of classes"):
-        ImageFolder(*folder(tmp_path, [[[0, 1]], [[0, 2]]]), classes=2)
+        ImageFolder(*folder(tmp_path, [[[0, 1]], [[0, 2]], [[0, 2]]]), classes=2)  # the first of the two
 
 
 def test_mapping_of_the_training_set_serves_the_validation_set(tmp_path):
