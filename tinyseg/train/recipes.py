@@ -22,6 +22,7 @@ from .loop import Plan, Trainer
 from .losses import LOSSES, segmentation_loss
 from .predict import evaluate, sheet
 from .sources import Data, DataSpec, open_data, training_transform
+from .threads import use_threads
 
 __all__ = [
     "DEMO",
@@ -47,6 +48,7 @@ class UNetRecipe:
     `steps` counts; if it is 0, `epochs` does. `warmup` is the share of the steps in which the learning rate rises from
     a hundredth; then "cosine" lowers it to zero, "step" by ten after each third. `ema` is the decay of the averaged
     weights (0: none); `clip` the largest gradient norm (0: any). `*_every` counts in steps (0: ten times a run).
+    `threads` compute (0: one per core; a run keeps the number it started with), `workers` prepare data.
     """
 
     data: DataSpec = field(default_factory=DataSpec)
@@ -68,6 +70,7 @@ class UNetRecipe:
     clip: float = 1.0
     seed: int = 0
     workers: int = 1
+    threads: int = 0
     device: str = "cpu"
     evaluate_every: int = 0
     checkpoint_every: int = 0
@@ -141,6 +144,7 @@ def _config(state: Mapping[str, Any], path: str | os.PathLike[str]) -> dict[str,
 
 def _build(recipe: UNetRecipe, folder: str | os.PathLike[str] | None, display: Display) -> Trainer:
     check_memory(recipe)
+    recipe = replace(recipe, threads=use_threads(recipe.threads))
     data = open_data(recipe.data)
     if data.description:
         display.message(data.description)

@@ -27,7 +27,7 @@ class DataSpec:
 
     `kind` is one of SOURCES, `root` its folder (`masks` and `suffix` for kind "folder"). `size` is the side in pixels
     of a training picture: chairs are rendered at it, other images cropped to it; `resize` resizes a folder's images
-    first. `samples` and `seed` are for chairs; `fraction` of a data set without a validation part is kept for validation.
+    first. `samples` and `seed` are for chairs; `fraction` is kept for validation where there is no part for it.
     """
 
     kind: str = "chairs"
