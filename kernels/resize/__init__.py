@@ -1,0 +1,112 @@
+"""Resizing by interpolation. Along one axis it is a sparse matrix A, kept as taps; over a plane y = A_h x
+A_wᵀ.
+
+The adjoint is the same product with both matrices transposed, gx = A_hᵀ gy A_w: each pixel gathers from the
+outputs that used it, so no two threads write the same place and no atomic is needed. One kernel does both.
+
+**Shapes** x, gx (N, C, H, W), y, gy (N, C, OH, OW). Leading axes may be any number.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..backend import backend, narrow, native
+
+__all__ = ["Rows", "Taps", "adjoint", "bilinear_taps", "nearest_taps", "resize"]
+
+
+class Rows(NamedTuple):
+    """A sparse matrix by rows: row i has `weight[t, i]` in column `source[t, i]` for every tap t.
+
+    Rows with fewer taps than others are filled up with weight 0, which is skipped and never multiplied.
+    `source` is unsigned: numba then leaves out Python's meaning of a negative index, and gathers at three
+    times the speed.
+    """
+
+    source: np.ndarray
+    weight: np.ndarray
+
+
+class Taps(NamedTuple):
+    """The interpolation matrix (out_size, in_size) of one axis, by outputs and by inputs (its transpose)."""
+
+    in_size: int
+    out_size: int
+    by_output: Rows
+    by_input: Rows
+
+
+@functools.lru_cache(256)
+def nearest_taps(in_size: int, out_size: int, scale: float | None = None, dtype: type = np.float32) -> Taps:
+    """Output d copies input floor(d · r), with r = in_size / out_size or 1 / scale where a factor is given.
+
+    Where d · r falls next to a whole number, rounding decides which pixel is copied, and we round as PyTorch
+    does: for float64 images `dtype` multiplies in float64, for all others in float32, and float32 goes to the
+    floor.
+    """
+    if out_size == 2 * in_size:  # PyTorch then doubles every pixel whatever the scale says
+        scale = None
+    wide: Any = np.float64 if dtype == np.float64 else np.float32
+    position = np.arange(out_size).astype(wide) * wide(_ratio(in_size, out_size, scale))
+    index = np.floor(position.astype(np.float32)).astype(np.int64)
+    return _taps(in_size, np.minimum(index, in_size - 1)[:, None], np.ones((out_size, 1)))
+
+
+@functools.lru_cache(256)
+def bilinear_taps(in_size: int, out_size: int, align_corners: bool, scale: float | None = None) -> Taps:
+    """Output d mixes the two inputs around its source position s with weights 1 − (s − ⌊s⌋) and s − ⌊s⌋.
+
+    With `align_corners` s = d (in_size − 1) / (out_size − 1), so that the first and last pixels keep their
+    places; without s = (d + ½) r − ½, at least 0, with r as in `nearest_taps`. Past the last pixel it is
+    repeated.
+    """
+    d = np.arange(out_size)
+    if align_corners:
+        position = d * ((in_size - 1) / (out_size - 1) if out_size > 1 else 0.0)
+    else:
+        position = np.maximum((d + 0.5) * _ratio(in_size, out_size, scale) - 0.5, 0)
+    lower = np.minimum(position.astype(np.int64), in_size - 1)
+    upper = np.minimum(lower + 1, in_size - 1)
+    fraction = np.clip(position - lower, 0, 1)
+    return _taps(in_size, np.stack([lower, upper], 1), np.stack([1 - fraction, fraction], 1))
+
+
+def resize(x: np.ndarray, taps_h: Taps, taps_w: Taps) -> np.ndarray:
+    """y[oh, ow] = Σ_h Σ_w A_h[oh, h] A_w[ow, w] x[h, w] for each plane."""
+    assert x.shape[-2:] == (taps_h.in_size, taps_w.in_size), (x.shape, taps_h.in_size, taps_w.in_size)
+    return narrow(backend(__name__, x).product(native(x), taps_h.by_output, taps_w.by_output), x)
+
+
+def adjoint(gy: np.ndarray, taps_h: Taps, taps_w: Taps) -> np.ndarray:
+    """Adjoint of `resize`: gx[h, w] = Σ_oh Σ_ow A_h[oh, h] A_w[ow, w] gy[oh, ow]."""
+    assert gy.shape[-2:] == (taps_h.out_size, taps_w.out_size), (gy.shape, taps_h.out_size, taps_w.out_size)
+    return narrow(backend(__name__, gy).product(native(gy), taps_h.by_input, taps_w.by_input), gy)
+
+
+def _ratio(in_size: int, out_size: int, scale: float | None) -> float:
+    """Input pixels per output pixel; an axis that keeps its size is copied whatever the scale, as in PyTorch."""
+    if in_size == out_size:
+        return 1.0
+    return in_size / out_size if scale is None else 1 / scale
+
+
+def _taps(in_size: int, index: np.ndarray, weight: np.ndarray) -> Taps:
+    """Both forms of the matrix whose row d has `weight[d, t]` in column `index[d, t]`."""
+    out_size = len(index)
+    output, tap = np.nonzero(weight)
+    index, weight = index[output, tap], weight[output, tap]
+    order = np.argsort(index, kind="stable")
+    by_input = _rows(in_size, index[order], output[order], weight[order])
+    return Taps(in_size, out_size, _rows(out_size, output, index, weight), by_input)
+
+
+def _rows(size: int, row: np.ndarray, column: np.ndarray, weight: np.ndarray) -> Rows:
+    """The entries of a sparse matrix, sorted by row, as a table with one line per tap."""
+    tap = np.arange(len(row)) - np.searchsorted(row, row)  # the entry's number within its row
+    table = Rows(np.zeros((tap.max() + 1, size), np.uint64), np.zeros((tap.max() + 1, size)))
+    table.source[tap, row], table.weight[tap, row] = column, weight
+    return table
