@@ -34,9 +34,7 @@ def solid(dice: Dice, model: Model, plan: Plan, paints: Paints) -> None:
     start = dice.weigh({0.0: 2, 0.25: 1, 0.45: 1})
     if start:
         posts(model, plan, paints.frame)
-    model.beam(
-        point(plan, 0, start), point(plan, 0, 1.0), (plan.width, dice.uniform(0.01, 0.022)), paints.seat
-    )
+    model.beam(point(plan, 0, start), point(plan, 0, 1.0), (plan.width, dice.uniform(0.01, 0.022)), paints.seat)
 
 
 def ladder(dice: Dice, model: Model, plan: Plan, paints: Paints) -> None:

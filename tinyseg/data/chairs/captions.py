@@ -27,8 +27,12 @@ WALLS = {
     "tiled": "tiled walls",
 }
 FLOORS = {
-    "wooden": "a wooden floor", "tiled": "a tiled floor", "carpeted": "a carpet", "concrete": "a concrete floor", "chequered": "a chequered floor",
-}  # fmt: skip
+    "wooden": "a wooden floor",
+    "tiled": "a tiled floor",
+    "carpeted": "a carpet",
+    "concrete": "a concrete floor",
+    "chequered": "a chequered floor",
+}
 NUMBERS = ("no", "one", "two", "three", "four")
 
 

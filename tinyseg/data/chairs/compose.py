@@ -8,11 +8,11 @@ from typing import NamedTuple
 import numpy as np
 
 from tinyseg.data.chairs.dice import Dice
-from tinyseg.data.chairs.furniture import LARGE, NAMES, SMALL
+from tinyseg.data.chairs.furniture import LARGE, SMALL
 from tinyseg.data.chairs.kinds import Design, draw_chair
-from tinyseg.data.chairs.room import Interior, furnish
+from tinyseg.data.chairs.room import furnish
 from tinyseg.data.chairs.solids import Placed, gather, place
-from tinyseg.data.chairs.view import Camera, Floats, Light, Scene, look_at
+from tinyseg.data.chairs.view import Bounds, Camera, Floats, Light, Scene, look_at
 
 COUNTS = {1: 5.0, 2: 3.0, 3: 1.5, 4: 0.5}
 
@@ -20,7 +20,7 @@ COUNTS = {1: 5.0, 2: 3.0, 3: 1.5, 4: 0.5}
 class Seen(NamedTuple):
     """A chair in the scene: its design and the direction it is seen from.
 
-    `bearing` is the camera's direction in the chair's frame, in radians: 0 in front, +pi/2 at the sitter's right.
+    `bearing` is the camera's direction in the chair's frame in radians: 0 in front, +pi/2 at the sitter's right.
     """
 
     design: Design
@@ -28,11 +28,10 @@ class Seen(NamedTuple):
 
 
 class Composition(NamedTuple):
-    """A scene with the words for what is in it: chairs in the order of their instance numbers, other things, the room."""
+    """A scene with the words for what is in it: chairs in the order of their instance numbers, the room."""
 
     scene: Scene
     chairs: list[Seen]
-    things: list[str]
     wall: str
     floor: str
 
@@ -72,9 +71,9 @@ def _chairs(dice: Dice, stage: _Stage) -> list[tuple[Design, Placed]]:
     """One to four chairs, the first at the origin; a set of equal ones or each its own design."""
     count, is_set = dice.weigh(COUNTS), dice.chance(0.4)
     chairs: list[tuple[Design, Placed]] = []
-    for number in range(1, count + 1):
+    for _ in range(count):
         design = chairs[0][0] if is_set and chairs else draw_chair(dice)
-        for _ in range(4):
+        for _try in range(4):
             x, y = (dice.uniform(-1.1, 1.1), dice.uniform(-0.8, 1.0)) if chairs else (0.0, 0.0)
             piece = place(design.model, x, y, dice.uniform(-math.pi, math.pi), owner=len(chairs) + 1)
             if stage.add(piece):
@@ -91,57 +90,52 @@ def _camera(dice: Dice, first: Placed, crowd: int) -> Camera:
     distance = max(tall, 0.85 * wide) / (2 * share * math.tan(half_angle)) + wide / 4
     tilt, pan = dice.uniform(0.05, 0.65), dice.uniform(-0.65, 0.65)
     span = distance * math.tan(half_angle)
-    aim_x, aim_z = (
-        dice.uniform(-0.5, 0.5) * span * (1.05 - 0.6 * share),
-        dice.uniform(-0.3, 0.3) * span * (1.1 - 0.7 * share),
+    slack = 1.05 - 0.65 * share
+    aim_x, aim_z = dice.uniform(-0.5, 0.5) * span * slack, dice.uniform(-0.3, 0.3) * span * slack
+    target = (aim_x * math.cos(pan), aim_x * math.sin(pan), tall / 2 + aim_z)
+    level = distance * math.cos(tilt)
+    eye = (
+        target[0] + level * math.sin(pan),
+        target[1] - level * math.cos(pan),
+        max(0.3, target[2] + distance * math.sin(tilt)),
     )
-    target = np.array([aim_x * math.cos(pan), aim_x * math.sin(pan), tall / 2 + aim_z])
-    away = np.array([math.sin(pan) * math.cos(tilt), -math.cos(pan) * math.cos(tilt), math.sin(tilt)])
-    eye = target + distance * away
-    eye[2] = max(0.3, eye[2])
     return look_at(eye, target, 1 / math.tan(half_angle))
 
 
 def _light(dice: Dice) -> Light:
     """Daylight or lamplight from above: warm or cold, hard or diffuse."""
     angle, slope = dice.uniform(-math.pi, math.pi), dice.uniform(0.25, 1.1)
-    warm, level, share = dice.uniform(-0.12, 0.12), dice.uniform(0.8, 1.3), dice.uniform(0.25, 0.65)
-    tint = np.array([1 + warm, 1.0, 1 - warm])
+    warm, level, share = dice.uniform(-0.12, 0.12), dice.uniform(0.95, 1.4), dice.uniform(0.25, 0.65)
+    sun, sky = 1.1 * level * share, 1.15 * level * (1 - share)
     return Light(
-        np.array([slope * math.cos(angle), slope * math.sin(angle), 1.0]),
-        level * share * tint * 1.1,
-        level * (1 - share) * (1.6 - 0.6 * tint) * 1.15,
-        np.array([dice.uniform(-0.12, 0.12), dice.uniform(-0.12, 0.12), dice.uniform(-0.05, 0.1)]),
+        (slope * math.cos(angle), slope * math.sin(angle), 1.0),
+        (sun * (1 + warm), sun, sun * (1 - warm)),
+        (sky * (1 - 0.6 * warm), sky, sky * (1 + 0.6 * warm)),
+        (dice.uniform(-0.12, 0.12), dice.uniform(-0.12, 0.12), dice.uniform(-0.05, 0.1)),
     )
 
 
-def _before(dice: Dice, stage: _Stage, camera: Camera) -> list[str]:
+def _before(dice: Dice, stage: _Stage, camera: Camera) -> None:
     """Now and then something between the camera and the chairs, off the axis, so that it hides a part."""
     if not dice.chance(0.4):
-        return []
-    make = dice.weigh(SMALL)
-    model = make(dice)
+        return
+    model = dice.weigh(SMALL)(dice)
     near, off = dice.uniform(0.3, 0.62), dice.uniform(0.05, 0.45) * dice.pick((-1, 1))
     x, y = camera.eye[0] * near + camera.right[0] * off, camera.eye[1] * near + camera.right[1] * off
     piece = place(model, x, y, dice.uniform(-math.pi, math.pi))
-    if piece.high[2] > 0.85 or math.hypot(camera.eye[0] - x, camera.eye[1] - y) < 0.9:
-        return []
-    return [NAMES[make]] if stage.add(piece) else []
+    if piece.high[2] < 0.85 and math.hypot(camera.eye[0] - x, camera.eye[1] - y) > 0.9:
+        stage.add(piece)
 
 
-def _beside(dice: Dice, stage: _Stage) -> list[str]:
-    """Furniture next to and behind the chairs."""
-    names = []
+def _beside(dice: Dice, stage: _Stage) -> None:
+    """Furniture next to and behind the chairs, its front towards the camera."""
     for _ in range(int(dice.uniform(0, 4))):
-        make = dice.weigh(LARGE)
-        side = dice.pick((-1, 1))
-        x, y = side * dice.uniform(0.2, 1.8), dice.uniform(-0.3, 1.9)
-        if stage.add(place(make(dice), x, y, dice.uniform(-0.3, 0.3) + math.pi)):  # fronts towards the camera
-            names.append(NAMES[make])
-    return names
+        model = dice.weigh(LARGE)(dice)
+        x, y = dice.pick((-1, 1)) * dice.uniform(0.2, 1.8), dice.uniform(-0.3, 1.9)
+        stage.add(place(model, x, y, dice.uniform(-0.3, 0.3) + math.pi))
 
 
-def _bounds(dice: Dice, stage: _Stage, camera: Camera) -> Floats:
+def _bounds(dice: Dice, stage: _Stage, camera: Camera) -> Bounds:
     """Walls around everything that stands there and around the camera."""
     low, high = stage.bounds()
     left = min(low[0] - dice.uniform(0.05, 2.0), camera.eye[0] - 0.4)
@@ -149,20 +143,16 @@ def _bounds(dice: Dice, stage: _Stage, camera: Camera) -> Floats:
     back = high[1] + dice.uniform(0.03, 1.8)
     front = min(low[1], camera.eye[1]) - 0.5
     height = max(dice.uniform(2.3, 3.2), camera.eye[2] + 0.3)
-    return np.array([left, right, front, back, 0.0, height])
+    return float(left), float(right), float(front), float(back), 0.0, height
 
 
-def _along_walls(dice: Dice, stage: _Stage, bounds: Floats) -> list[str]:
+def _along_walls(dice: Dice, stage: _Stage, bounds: Bounds) -> None:
     """Furniture with its back to the back wall."""
-    names = []
     for _ in range(int(dice.uniform(0, 3))):
-        make = dice.weigh(LARGE)
-        model = make(dice)
+        model = dice.weigh(LARGE)(dice)
         shape = place(model, 0, 0, math.pi)
         x = dice.uniform(max(bounds[0], -2.5) - shape.low[0], min(bounds[1], 2.5) - shape.high[0])
-        if stage.add(place(model, x, bounds[3] - shape.high[1] - 0.01, math.pi)):
-            names.append(NAMES[make])
-    return names
+        stage.add(place(model, x, bounds[3] - shape.high[1] - 0.01, math.pi))
 
 
 def _bearing(piece: Placed, camera: Camera) -> float:
@@ -178,12 +168,13 @@ def compose(dice: Dice) -> Composition:
     chairs = _chairs(dice, stage)
     camera = _camera(dice, chairs[0][1], len(chairs))
     light = _light(dice)
-    things = _before(dice, stage, camera) + _beside(dice, stage)
+    _before(dice, stage, camera)
+    _beside(dice, stage)
     bounds = _bounds(dice, stage, camera)
-    things += _along_walls(dice, stage, bounds)
-    interior: Interior = furnish(dice, bounds)
+    _along_walls(dice, stage, bounds)
+    interior = furnish(dice, bounds)
     solids, paints = gather(stage.pieces, len(interior.paints))
     table = np.array([paint.numbers() for paint in interior.paints + paints])
     scene = Scene(solids, table, interior.room, camera, light)
     seen = [Seen(design, _bearing(piece, camera)) for design, piece in chairs]
-    return Composition(scene, seen, things, interior.wall, interior.floor)
+    return Composition(scene, seen, interior.wall, interior.floor)

@@ -27,9 +27,7 @@ def _check_size(size: Size) -> tuple[int, int]:
     """(H, W) of a valid size."""
     pair = size if isinstance(size, tuple) else (size, size)
     if len(pair) != 2 or not all(_is_index(side) and 1 <= side <= LARGEST for side in pair):
-        raise ArgumentError(
-            f"Chairs: size must be an integer or (H, W), each from 1 to {LARGEST} pixels, got {size!r}"
-        )
+        raise ArgumentError(f"Chairs: size must be an integer or (H, W), each from 1 to {LARGEST} pixels, got {size!r}")
     return int(pair[0]), int(pair[1])
 
 
@@ -76,9 +74,7 @@ class Chairs:
         return _sample(image, owner, composition, f"{self.split}-{self.seed}-{i:05d}")
 
 
-def _draw(
-    composition: Composition, height: int, width: int
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+def _draw(composition: Composition, height: int, width: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
     """Render: the image and the chair that owns each pixel."""
     from tinyseg.data.chairs.raster import render  # imports numba, on first need
 

@@ -1,7 +1,8 @@
-"""Random choices at the price of a list access: a scene draws some hundred numbers, one NumPy call each would be slow."""
+"""Random choices at the price of a list access: a scene draws some hundred numbers, and NumPy calls would be slow."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
 
@@ -36,8 +37,9 @@ class Dice:
     def weigh(self, weights: Mapping[T, float]) -> T:
         """One of the keys, as likely as its weight says; the weights need not sum to one."""
         rest = self._next() * sum(weights.values())
-        for item, weight in weights.items():
+        items = iter(weights.items())
+        item, weight = next(items)
+        while rest >= weight:
             rest -= weight
-            if rest < 0:
-                break
+            item, weight = next(items, (item, math.inf))  # rounding may leave a rest past the last item
         return item

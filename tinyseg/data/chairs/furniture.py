@@ -88,9 +88,7 @@ def plant(dice: Dice) -> Model:
         out = dice.uniform(0.05, 0.32) * (1.2 - 0.6 * up) * (0.6 + tall / 2)
         x, y, z = out * math.cos(angle), out * math.sin(angle), 2 * h + up * tall
         model.rod((0, 0, 2 * h), (x, y, z), 0.008, stem)
-        model.ball(
-            (x, y, z), (dice.uniform(0.05, 0.14), dice.uniform(0.05, 0.14), dice.uniform(0.06, 0.2)), leaf
-        )
+        model.ball((x, y, z), (dice.uniform(0.05, 0.14), dice.uniform(0.05, 0.14), dice.uniform(0.06, 0.2)), leaf)
     return model
 
 
@@ -120,7 +118,7 @@ def boxes(dice: Dice) -> Model:
     return model
 
 
-def bin_(dice: Dice) -> Model:
+def basket(dice: Dice) -> Model:
     """A waste-paper basket or a planter."""
     model = Model()
     paint = model.mix(dice.pick((plastic, metal, fabric))(dice, dice.pick(list(COLOURS.values()))))
@@ -147,9 +145,7 @@ def suitcase(dice: Dice) -> Model:
     w, d, h = dice.uniform(0.18, 0.24), dice.uniform(0.1, 0.13), dice.uniform(0.26, 0.36)
     model.pillow((0, 0, h + 0.03), (w, d, h), paint)
     top = 2 * h + dice.uniform(0.05, 0.35)
-    model.tube(
-        ((-w / 2, -d / 2, h), (-w / 2, -d / 2, top), (w / 2, -d / 2, top), (w / 2, -d / 2, h)), 0.012, steel
-    )
+    model.tube(((-w / 2, -d / 2, h), (-w / 2, -d / 2, top), (w / 2, -d / 2, top), (w / 2, -d / 2, h)), 0.012, steel)
     return model
 
 
@@ -183,20 +179,24 @@ def screen(dice: Dice) -> Model:
 def column(dice: Dice) -> Model:
     """A pillar up to the ceiling, or a heating pipe."""
     model = Model()
-    paint = model.mix(
-        plastic(dice, dice.pick((COLOURS["white"], COLOURS["grey"], COLOURS["beige"], COLOURS["red"])))
-    )
+    paint = model.mix(plastic(dice, dice.pick((COLOURS["white"], COLOURS["grey"], COLOURS["beige"], COLOURS["red"]))))
     r = dice.pick((0.05, 0.12, 0.18))
     model.beam((0, 0, 0), (0, 0, 3.9), (r, r), paint, dice.pick((0, CYLINDER)))
     return model
 
 
 # Things that may stand in front of a chair, and things that belong beside it or along a wall.
-SMALL: dict[Furniture, float] = {boxes: 2, bin_: 1, ball: 1, plant: 2, suitcase: 1, table: 2}
+SMALL: dict[Furniture, float] = {boxes: 2, basket: 1, ball: 1, plant: 2, suitcase: 1, table: 2}
 LARGE: dict[Furniture, float] = {
-    table: 2, cabinet: 2, bookcase: 2, plant: 2, lamp: 2, boxes: 1, coat_stand: 1, screen: 1, column: 0.6, suitcase: 0.6, ball: 0.5
-}  # fmt: skip
-NAMES: dict[Furniture, str] = {
-    table: "table", cabinet: "chest of drawers", bookcase: "bookcase", plant: "plant", lamp: "floor lamp", boxes: "box",
-    bin_: "bin", ball: "ball", suitcase: "suitcase", coat_stand: "coat stand", screen: "television", column: "pillar",
-}  # fmt: skip
+    table: 2,
+    cabinet: 2,
+    bookcase: 2,
+    plant: 2,
+    lamp: 2,
+    boxes: 1,
+    coat_stand: 1,
+    screen: 1,
+    column: 0.6,
+    suitcase: 0.6,
+    ball: 0.5,
+}

@@ -156,9 +156,7 @@ def office(dice: Dice, model: Model, plan: Plan, paints: Paints) -> bool:
     )
     half = (plan.back - gap) / 2
     back = dice.pick((model.pillow, model.pillow, model.box))
-    back(
-        (0, back_y, plan.seat + gap + half), (plan.width * dice.uniform(0.8, 0.98), 0.038, half), paints.seat
-    )
+    back((0, back_y, plan.seat + gap + half), (plan.width * dice.uniform(0.8, 0.98), 0.038, half), paints.seat)
     has_arms = dice.chance(0.65)
     if has_arms:
         for side in (-1, 1):
@@ -193,9 +191,7 @@ def shell(dice: Dice, model: Model, plan: Plan, paints: Paints) -> bool:
     backs.curved(dice, model, plan._replace(width=w * 0.95, lean=0.1), paints)
     model.pillow((0, -d + 0.02, plan.seat + 0.06), (w * 0.92, 0.05, 0.09), paints.seat)
     for sx, sy in ((-1, -1), (1, -1), (-1, 1), (1, 1)):
-        model.rod(
-            (sx * 0.09, sy * 0.09, plan.seat - 0.04), (sx * w, sy * (d + 0.02), 0), 0.019, paints.frame, 0.7
-        )
+        model.rod((sx * 0.09, sy * 0.09, plan.seat - 0.04), (sx * w, sy * (d + 0.02), 0), 0.019, paints.frame, 0.7)
     model.box((0, 0, plan.seat - 0.05), (0.11, 0.11, 0.012), paints.frame)
     has_arms = dice.chance(0.4)
     if has_arms:
@@ -300,9 +296,7 @@ KINDS: dict[str, Kind] = {
         (0.44, 0.52),
         (0.45, 0.66),
     ),
-    "bench": Kind(
-        bench, 1.2, {"wood": 4, "metal": 1}, (0.50, 0.68), (0.19, 0.23), (0.42, 0.46), (0.35, 0.48)
-    ),
+    "bench": Kind(bench, 1.2, {"wood": 4, "metal": 1}, (0.50, 0.68), (0.19, 0.23), (0.42, 0.46), (0.35, 0.48)),
     "shell chair": Kind(
         shell, 1.4, {"plastic": 3, "fabric": 1}, (0.21, 0.26), (0.20, 0.24), (0.42, 0.47), (0.34, 0.44)
     ),

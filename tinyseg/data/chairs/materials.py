@@ -91,9 +91,7 @@ def wood(dice: Dice, rgb: RGB) -> Paint:
 def metal(dice: Dice, rgb: RGB) -> Paint:
     """Lacquered or chromed metal: a sharp highlight, and the room in it."""
     tone = jitter(dice, rgb, 0.03)
-    return Paint(
-        tone, tone, PLAIN, 1.0, dice.uniform(0.3, 0.8), dice.uniform(25, 60), dice.uniform(0.15, 0.6)
-    )
+    return Paint(tone, tone, PLAIN, 1.0, dice.uniform(0.3, 0.8), dice.uniform(25, 60), dice.uniform(0.15, 0.6))
 
 
 def plastic(dice: Dice, rgb: RGB) -> Paint:
@@ -105,9 +103,7 @@ def plastic(dice: Dice, rgb: RGB) -> Paint:
 def lacquer(dice: Dice, rgb: RGB) -> Paint:
     """Painted wood: the grain barely shows."""
     tone = jitter(dice, rgb)
-    return Paint(
-        tone, shade(tone, 0.9), GRAIN, dice.uniform(25, 50), dice.uniform(0, 0.3), dice.uniform(8, 30)
-    )
+    return Paint(tone, shade(tone, 0.9), GRAIN, dice.uniform(25, 50), dice.uniform(0, 0.3), dice.uniform(8, 30))
 
 
 def fabric(dice: Dice, rgb: RGB) -> Paint:
@@ -123,9 +119,7 @@ def fabric(dice: Dice, rgb: RGB) -> Paint:
 def leather(dice: Dice, rgb: RGB) -> Paint:
     """Smooth hide with soft blotches and a broad highlight."""
     tone = jitter(dice, rgb, 0.04)
-    return Paint(
-        tone, shade(tone, 0.8), CLOUDS, dice.uniform(4, 9), dice.uniform(0.15, 0.4), dice.uniform(6, 16)
-    )
+    return Paint(tone, shade(tone, 0.8), CLOUDS, dice.uniform(4, 9), dice.uniform(0.15, 0.4), dice.uniform(6, 16))
 
 
 SOFT = {"fabric": fabric, "leather": leather}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import NamedTuple
 
 from tinyseg.data.chairs.dice import Dice
@@ -83,9 +84,7 @@ def seat(dice: Dice, model: Model, plan: Plan, paint: int) -> float:
     style = dice.weigh({"board": 3, "cushion": 3, "round": 1})
     if style == "cushion":
         thick = dice.uniform(0.03, 0.05)
-        model.pillow(
-            (0.0, 0.0, plan.seat - thick + 0.01), (plan.width + 0.012, plan.depth + 0.012, thick), paint
-        )
+        model.pillow((0.0, 0.0, plan.seat - thick + 0.01), (plan.width + 0.012, plan.depth + 0.012, thick), paint)
         return plan.seat - thick
     thick = dice.uniform(0.012, 0.025)
     half: Point = (plan.width + 0.01, plan.depth + 0.01, thick)
@@ -129,5 +128,5 @@ def ring(model: Model, radius: float, z: float, thick: float, paint: int, sides:
         (radius * math.cos(2 * math.pi * k / sides), radius * math.sin(2 * math.pi * k / sides), z)
         for k in range(sides + 1)
     ]
-    for start, end in zip(points, points[1:], strict=False):
+    for start, end in pairwise(points):
         model.rod(start, end, thick, paint)

@@ -28,11 +28,12 @@ Vector = tuple[float, float, float]
 SUB = 2  # subsamples per pixel and axis
 NEAR = 0.05  # metres: nothing closer to the eye is drawn
 GRID, REACH = 160, 2.4  # cells and half width in metres of the maps around the origin of the floor
+FRAME, BORDER = 0.04, 0.09  # metres: the frames of pictures, the borders of rugs
 TOP = 4.0  # metres: light rays start above everything
 
 
 @serial
-def _dot(a: Floats, x: float, y: float, z: float) -> float:
+def _dot(a: Vector, x: float, y: float, z: float) -> float:
     return a[0] * x + a[1] * y + a[2] * z
 
 
@@ -61,10 +62,8 @@ def _project(solids: Solids, s: int, camera: Camera, corner: int) -> Vector:
 
 
 @serial
-def _rectangle(
-    solids: Solids, s: int, camera: Camera, unit: float, rows: int, cols: int
-) -> tuple[int, int, int, int]:
-    """The subsamples [top, bottom) x [left, right) that the solid may cover; all of them when it touches the eye's plane."""
+def _rectangle(solids: Solids, s: int, camera: Camera, unit: float, rows: int, cols: int) -> tuple[int, int, int, int]:
+    """The subsamples top, bottom, left, right that the solid may cover; all when it touches the eye's plane."""
     low_x, high_x, low_y, high_y = math.inf, -math.inf, math.inf, -math.inf
     nearest, farthest = math.inf, -math.inf
     for corner in range(8):
@@ -86,8 +85,12 @@ def _rectangle(
 @serial
 def _to_unit(solids: Solids, s: int, x: float, y: float, z: float) -> Vector:
     """A vector in the coordinates of the unit solid s."""
-    m = solids.inverse[s]
-    return _dot(m[0], x, y, z), _dot(m[1], x, y, z), _dot(m[2], x, y, z)
+    m = solids.inverse
+    return (
+        m[s, 0, 0] * x + m[s, 0, 1] * y + m[s, 0, 2] * z,
+        m[s, 1, 0] * x + m[s, 1, 1] * y + m[s, 1, 2] * z,
+        m[s, 2, 0] * x + m[s, 2, 1] * y + m[s, 2, 2] * z,
+    )
 
 
 @serial
@@ -199,21 +202,29 @@ def _contact(solids: Solids) -> Floats:
 
 
 @serial
-def _base(paint: Floats, u: float, v: float) -> Vector:
-    """The paint's own colour at (u, v) metres."""
-    mix = pattern_value(int(paint[6]), u * paint[7], v * paint[7])
+def _base(paints: Floats, p: int, u: float, v: float) -> Vector:
+    """The own colour of paint p at (u, v) metres."""
+    mix = pattern_value(int(paints[p, 6]), u * paints[p, 7], v * paints[p, 7])
     return (
-        paint[0] + mix * (paint[3] - paint[0]),
-        paint[1] + mix * (paint[4] - paint[1]),
-        paint[2] + mix * (paint[5] - paint[2]),
+        paints[p, 0] + mix * (paints[p, 3] - paints[p, 0]),
+        paints[p, 1] + mix * (paints[p, 4] - paints[p, 1]),
+        paints[p, 2] + mix * (paints[p, 5] - paints[p, 2]),
     )
 
 
 @serial
+def _gloss(paints: Floats, p: int) -> Vector:
+    return paints[p, 8], paints[p, 9], paints[p, 10]
+
+
+@serial
 def _illuminate(
-    paint: Floats, base: Vector, normal: Vector, ray: Vector, light: Light, sun: float, sky: float
+    gloss: Vector, base: Vector, normal: Vector, ray: Vector, light: Light, sun: float, sky: float
 ) -> Vector:
-    """Ambient, diffuse and specular (Blinn-Phong) light; `sun` and `sky` are the shares that arrive."""
+    """Ambient, diffuse and specular (Blinn-Phong) light; `sun` and `sky` are the shares that arrive.
+
+    `gloss` is the paint's gloss, shine and mirror.
+    """
     nx, ny, nz = normal
     lx, ly, lz = _unit(light.toward[0], light.toward[1], light.toward[2])
     facing = max(0.0, nx * lx + ny * ly + nz * lz) * sun
@@ -221,7 +232,7 @@ def _illuminate(
     # The ambient term is stronger from above, and a little from the eye, so that two faces never have one tone.
     ambient = sky * (0.72 + 0.2 * nz - 0.12 * away)
     red, green, blue = base
-    mirror = paint[10]
+    mirror = gloss[2]
     if mirror > 0:
         upward = ray[2] - 2 * away * nz  # what a mirror shows: dark below, bright above, a sharp horizon
         tone = 0.25 + 0.7 / (1 + math.exp(-8 * upward))
@@ -231,9 +242,9 @@ def _illuminate(
             blue + mirror * (tone - blue),
         )
     shine = 0.0
-    if paint[8] > 0 and facing > 0:
+    if gloss[0] > 0 and facing > 0:
         hx, hy, hz = _unit(lx - ray[0], ly - ray[1], lz - ray[2])
-        shine = paint[8] * sun * max(0.0, nx * hx + ny * hy + nz * hz) ** paint[9]
+        shine = gloss[0] * sun * max(0.0, nx * hx + ny * hy + nz * hz) ** gloss[1]
     return (
         red * (light.sky[0] * ambient + light.sun[0] * facing) + shine * light.sun[0],
         green * (light.sky[1] * ambient + light.sun[1] * facing) + shine * light.sun[1],
@@ -249,31 +260,29 @@ def _ambient_here(light: Light, x: float, y: float, z: float) -> float:
 
 @serial
 def _shade_solid(
-    solids: Solids, s: int, paints: Floats, light: Light, heights: Floats, eye: Floats, ray: Vector, t: float
+    solids: Solids, s: int, paints: Floats, light: Light, heights: Floats, eye: Vector, ray: Vector, t: float
 ) -> Vector:
     """Colour of solid s where the ray from the eye meets it at t."""
     wx, wy, wz = eye[0] + t * ray[0], eye[1] + t * ray[1], eye[2] + t * ray[2]
-    c = solids.centre[s]
-    x, y, z = _to_unit(solids, s, wx - c[0], wy - c[1], wz - c[2])
+    c = solids.centre
+    x, y, z = _to_unit(solids, s, wx - c[s, 0], wy - c[s, 1], wz - c[s, 2])
     gx, gy, gz = gradient(solids.shape[s], solids.taper[s], x, y, z)
-    m = solids.inverse[s]  # normals transform by the transposed inverse
+    m = solids.inverse  # normals transform by the transposed inverse
     normal = _unit(
-        m[0, 0] * gx + m[1, 0] * gy + m[2, 0] * gz,
-        m[0, 1] * gx + m[1, 1] * gy + m[2, 1] * gz,
-        m[0, 2] * gx + m[1, 2] * gy + m[2, 2] * gz,
+        m[s, 0, 0] * gx + m[s, 1, 0] * gy + m[s, 2, 0] * gz,
+        m[s, 0, 1] * gx + m[s, 1, 1] * gy + m[s, 2, 1] * gz,
+        m[s, 0, 2] * gx + m[s, 1, 2] * gy + m[s, 2, 2] * gz,
     )
-    paint = paints[solids.paint[s]]
+    paint = solids.paint[s]
     along, deep, high = x * solids.size[s, 0], y * solids.size[s, 1], z * solids.size[s, 2]
-    base = _base(
-        paint, along + 0.2 * deep + 0.37 * s, high + 0.6 * deep
-    )  # no two parts are cut from one piece
+    base = _base(paints, paint, along + 0.2 * deep + 0.37 * s, high + 0.6 * deep)  # no two parts are cut from one piece
     sun = _lit(heights, light, wx, wy, wz) if _dot(light.toward, normal[0], normal[1], normal[2]) > 0 else 0.0
     sky = _ambient_here(light, wx, wy, wz) * (0.75 + 0.25 * min(1.0, wz * 2))
-    return _illuminate(paint, base, normal, _unit(ray[0], ray[1], ray[2]), light, sun, sky)
+    return _illuminate(_gloss(paints, paint), base, normal, _unit(ray[0], ray[1], ray[2]), light, sun, sky)
 
 
 @serial
-def _leave(room: Room, eye: Floats, ray: Vector) -> tuple[int, float]:
+def _leave(room: Room, eye: Vector, ray: Vector) -> tuple[int, float]:
     """The face of the room that the ray from inside meets, and where."""
     face, t = 4, math.inf
     for axis in range(3):
@@ -310,39 +319,36 @@ def _window(u: float, v: float) -> Vector:
 
 
 @serial
-def _decal(room: Room, face: int, u: float, v: float) -> int:
-    """The topmost flat thing on the face at (u, v), -1 for none."""
-    for k in range(len(room.decals) - 1, -1, -1):
-        d = room.decals[k]
-        if d[0] == face and d[1] < u < d[3] and d[2] < v < d[4]:
-            if d[5] != OVAL:
-                return k
-            x, y = (2 * u - d[1] - d[3]) / (d[3] - d[1]), (2 * v - d[2] - d[4]) / (d[4] - d[2])
-            if x * x + y * y < 1:
-                return k
-    return -1
+def _within(decals: Floats, k: int, u: float, v: float) -> Vector:
+    """A point of the wall in the frame of decal k, (0, 0) to (1, 1); and its distance from the edge in metres."""
+    u0, v0, u1, v1 = decals[k, 1], decals[k, 2], decals[k, 3], decals[k, 4]
+    if decals[k, 5] == OVAL:
+        x, y = (2 * u - u0 - u1) / (u1 - u0), (2 * v - v0 - v1) / (v1 - v0)
+        edge = (1 - math.sqrt(x * x + y * y)) * min(u1 - u0, v1 - v0) / 2
+    else:
+        edge = min(min(u - u0, u1 - u), min(v - v0, v1 - v))
+    return (u - u0) / (u1 - u0), (v - v0) / (v1 - v0), edge
 
 
 @serial
-def _surface(room: Room, face: int, u: float, v: float) -> tuple[int, bool]:
-    """The paint at (u, v) of a face, and whether it is a window pane that shines itself."""
-    k = _decal(room, face, u, v)
-    if k >= 0:
-        d = room.decals[k]
-        border = 0.04 if face < 4 else 0.09
-        edge = min(min(u - d[1], d[3] - u), min(v - d[2], d[4] - v))
-        if d[5] == OVAL:
-            x, y = (2 * u - d[1] - d[3]) / (d[3] - d[1]), (2 * v - d[2] - d[4]) / (d[4] - d[2])
-            edge = (1 - math.sqrt(x * x + y * y)) * min(d[3] - d[1], d[4] - d[2]) / 2
-        return (int(d[7]), False) if edge < border else (int(d[6]), d[5] == WINDOW)
+def _surface(room: Room, face: int, u: float, v: float) -> tuple[int, float, float]:
+    """The paint at (u, v) of a face; -1 in a window, with the place within the window instead."""
+    decals = room.decals
+    for k in range(len(decals) - 1, -1, -1):  # the last one hung is on top
+        if decals[k, 0] == face:
+            x, y, edge = _within(decals, k, u, v)
+            if edge > 0:
+                if edge < (FRAME if face < 4 else BORDER):
+                    return int(decals[k, 7]), u, v
+                return (-1, x, y) if decals[k, 5] == WINDOW else (int(decals[k, 6]), u, v)
     if face < 4 and v < room.skirting:
-        return room.skirting_paint, False
-    return room.faces[face], False
+        return room.skirting_paint, u, v
+    return room.faces[face], u, v
 
 
 @serial
 def _shade_room(
-    room: Room, paints: Floats, light: Light, heights: Floats, contact: Floats, eye: Floats, ray: Vector
+    room: Room, paints: Floats, light: Light, heights: Floats, contact: Floats, eye: Vector, ray: Vector
 ) -> Vector:
     """Colour of the wall, floor or ceiling that the ray meets."""
     face, t = _leave(room, eye, ray)
@@ -350,10 +356,9 @@ def _shade_room(
     inward = 1.0 if face & 1 == 0 else -1.0
     axis = face >> 1
     u, v = (y, z) if axis == 0 else (x, z) if axis == 1 else (x, y)
-    number, shines = _surface(room, face, u, v)
-    if shines:
-        d = room.decals[_decal(room, face, u, v)]
-        return _window((u - d[1]) / (d[3] - d[1]), (v - d[2]) / (d[4] - d[2]))
+    number, u, v = _surface(room, face, u, v)
+    if number < 0:
+        return _window(u, v)
     sky = _corner_shadow(room, face, x, y, z) * _ambient_here(light, x, y, z)
     sun = 0.35  # walls get the scattered part of the light only: the room around them casts no shadow here
     if face == 4:
@@ -362,8 +367,9 @@ def _shade_room(
         if 0 <= i < GRID and 0 <= j < GRID:
             sky *= 1 - 0.65 * contact[i, j]
     normal = (inward if axis == 0 else 0.0, inward if axis == 1 else 0.0, inward if axis == 2 else 0.0)
-    paint = paints[number]
-    return _illuminate(paint, _base(paint, u, v), normal, _unit(ray[0], ray[1], ray[2]), light, sun, sky)
+    return _illuminate(
+        _gloss(paints, number), _base(paints, number, u, v), normal, _unit(ray[0], ray[1], ray[2]), light, sun, sky
+    )
 
 
 @serial
@@ -396,7 +402,7 @@ def render(
     image: npt.NDArray[np.float32],
     owner: Ints,
 ) -> None:
-    """Draw the scene into image (3, H, W), values >= 0, and the number of the chair seen into owner (H, W), 0 for none."""
+    """Draw into image (3, H, W), zeros on entry; the chair seen, 0 for none, goes into owner (H, W)."""
     rows, cols = owner.shape[0] * SUB, owner.shape[1] * SUB
     unit = camera.focal * min(rows, cols) / 2
     depth = np.full((rows, cols), np.inf)

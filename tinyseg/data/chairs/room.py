@@ -9,7 +9,7 @@ import numpy as np
 from tinyseg.data.chairs import materials as m
 from tinyseg.data.chairs.dice import Dice
 from tinyseg.data.chairs.materials import COLOURS, RGB, WOODS, Paint, jitter, shade
-from tinyseg.data.chairs.view import OVAL, PICTURE, WINDOW, Floats, Room
+from tinyseg.data.chairs.view import OVAL, PICTURE, WINDOW, Bounds, Room
 
 FLOOR_FACE, CEILING_FACE = 4, 5
 PALE: tuple[RGB, ...] = (
@@ -46,9 +46,7 @@ def painted_wall(dice: Dice) -> Paint:
 
 def brick_wall(dice: Dice) -> Paint:
     """Red, yellow, grey or whitewashed bricks."""
-    brick = jitter(
-        dice, dice.pick(((0.58, 0.27, 0.20), (0.66, 0.50, 0.34), (0.45, 0.43, 0.42), (0.85, 0.83, 0.80)))
-    )
+    brick = jitter(dice, dice.pick(((0.58, 0.27, 0.20), (0.66, 0.50, 0.34), (0.45, 0.43, 0.42), (0.85, 0.83, 0.80))))
     return Paint(brick, jitter(dice, (0.70, 0.67, 0.62)), m.BRICKS, dice.uniform(9, 14))
 
 
@@ -74,9 +72,7 @@ def tiled(dice: Dice) -> Paint:
 def wooden_floor(dice: Dice) -> Paint:
     """Boards, more or less varnished."""
     tone = jitter(dice, dice.pick(list(WOODS.values())))
-    return Paint(
-        tone, shade(tone, dice.uniform(0.45, 0.7)), m.PLANKS, dice.uniform(6, 12), dice.uniform(0, 0.25), 20
-    )
+    return Paint(tone, shade(tone, dice.uniform(0.45, 0.7)), m.PLANKS, dice.uniform(6, 12), dice.uniform(0, 0.25), 20)
 
 
 def carpet(dice: Dice) -> Paint:
@@ -94,9 +90,7 @@ def concrete(dice: Dice) -> Paint:
 def chequered(dice: Dice) -> Paint:
     """Tiles of two colours in turn."""
     tone = _wall_colour(dice)
-    return Paint(
-        tone, shade(tone, 0.4) if dice.chance(0.6) else _bold(dice), m.CHECKS, dice.uniform(2, 4), 0.2, 30
-    )
+    return Paint(tone, shade(tone, 0.4) if dice.chance(0.6) else _bold(dice), m.CHECKS, dice.uniform(2, 4), 0.2, 30)
 
 
 WALLS = {"painted": 5.0, "brick": 2.0, "papered": 3.0, "panelled": 1.5, "tiled": 1.0}
@@ -131,9 +125,7 @@ def _hang(dice: Dice, face: int, low: float, high: float, paints: list[Paint]) -
     """A window, door, picture or round mirror somewhere on a wall that runs from low to high."""
     style = dice.weigh({"picture": 3, "window": 2, "door": 1, "mirror": 0.6})
     frame = len(paints)
-    paints.append(
-        m.wood(dice, dice.pick(list(WOODS.values()))) if dice.chance(0.5) else m.lacquer(dice, _bold(dice))
-    )
+    paints.append(m.wood(dice, dice.pick(list(WOODS.values()))) if dice.chance(0.5) else m.lacquer(dice, _bold(dice)))
     half, bottom, top, kind = 0.42, 0.0, 2.05, PICTURE
     if style == "window":
         half, bottom, top, kind = (
@@ -149,9 +141,7 @@ def _hang(dice: Dice, face: int, low: float, high: float, paints: list[Paint]) -
     if style != "door":
         paint = len(paints)
         paints.append(
-            Paint((0.75, 0.8, 0.82), (0.55, 0.6, 0.62), m.CLOUDS, 1.0)
-            if style == "mirror"
-            else _picture(dice)
+            Paint((0.75, 0.8, 0.82), (0.55, 0.6, 0.62), m.CLOUDS, 1.0) if style == "mirror" else _picture(dice)
         )
     middle = dice.uniform(low + half, max(low + half, high - half))
     return [
@@ -179,7 +169,7 @@ def _rug(dice: Dice, paints: list[Paint]) -> list[float]:
     return [FLOOR_FACE, x - w, y - d, x + w, y + d, style, len(paints) - 2, len(paints) - 1]
 
 
-def furnish(dice: Dice, bounds: Floats) -> Interior:
+def furnish(dice: Dice, bounds: Bounds) -> Interior:
     """Paint a room of the given bounds and hang and lay things in it."""
     wall, floor = dice.weigh(WALLS), dice.weigh(FLOORS)
     ceiling, board = jitter(dice, PALE[4], 0.04), jitter(dice, dice.pick(PALE + tuple(WOODS.values())))
@@ -199,11 +189,13 @@ def furnish(dice: Dice, bounds: Floats) -> Interior:
     for face, axis, most in ((3, 0, 4), (0, 2, 2), (1, 2, 2)):
         for _ in range(int(dice.uniform(0, most))):
             decals.append(_hang(dice, face, bounds[axis], bounds[axis + 1], paints))
+    skirting = dice.pick((0.0, 0.06, 0.09, 0.13))
+    left, right, front, back, floor_face, ceiling_face = faces
     room = Room(
         bounds,
-        np.array(faces),
-        np.array(decals, np.float64).reshape(-1, 8),
-        dice.pick((0.0, 0.06, 0.09, 0.13)),
+        (left, right, front, back, floor_face, ceiling_face),
+        skirting,
         3,
+        np.array(decals, np.float64).reshape(-1, 8),
     )
     return Interior(room, paints, wall, floor)

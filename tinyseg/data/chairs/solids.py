@@ -1,9 +1,9 @@
 """Furniture is built from affine images of four unit solids: a box, a cylinder, a ball and a pillow.
 
-A solid is the set {c + x a_x + y a_y + z a_z} of a unit solid's points (x, y, z). The three axes may be sheared: a splayed
-leg is a box whose long axis leans while its cross-section stays level, so that it stands flat on the floor. Because the
-map is affine, a ray stays a straight line with the same parameter t in the unit solid's own coordinates: intersection
-is written once per unit solid and serves every leg, slat and cushion (raster.py).
+A solid is the set {c + x a_x + y a_y + z a_z} of a unit solid's points (x, y, z). The three axes may be sheared: a
+splayed leg is a box whose long axis leans while its cross-section stays level, so that it stands flat on the floor.
+Because the map is affine, a ray stays a straight line with the same parameter t in the unit solid's own coordinates:
+intersection is written once per unit solid and serves every leg, slat and cushion (intersect.py).
 
 World axes: x to the right, y away from the viewer, z up, metres. A piece of furniture faces +y in its own frame.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -103,7 +104,7 @@ class Model:
 
     def tube(self, points: Sequence[Point], radius: float, paint: int) -> None:
         """A bent round bar through the points, with a ball in each bend."""
-        for start, end in zip(points, points[1:], strict=False):
+        for start, end in pairwise(points):
             self.rod(start, end, radius, paint)
         for point in points[1:-1]:
             self.ball(point, (radius, radius, radius), paint)
@@ -130,9 +131,7 @@ def place(model: Model, x: float = 0.0, y: float = 0.0, yaw: float = 0.0, owner:
     vectors[:, 3, 1] += y
     reach = np.abs(vectors[:, :3]).sum(1)
     rows[:, 3:] = vectors.reshape(-1, 12)
-    return Placed(
-        rows, model.paints, (vectors[:, 3] - reach).min(0), (vectors[:, 3] + reach).max(0), yaw, owner
-    )
+    return Placed(rows, model.paints, (vectors[:, 3] - reach).min(0), (vectors[:, 3] + reach).max(0), yaw, owner)
 
 
 def gather(pieces: Sequence[Placed], first_paint: int) -> tuple[Solids, list[Paint]]:

@@ -1,7 +1,11 @@
-"""Everything that a picture of a scene depends on, as plain arrays: the camera, the light, the room."""
+"""Everything that a picture of a scene depends on: the camera, the light, the room.
+
+Vectors are tuples: compiled code keeps them in registers, where an array would be counted at every call.
+"""
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +14,8 @@ import numpy.typing as npt
 from tinyseg.data.chairs.solids import Solids
 
 Floats = npt.NDArray[np.float64]
+Vector = tuple[float, float, float]
+Bounds = tuple[float, float, float, float, float, float]  # x0 x1 y0 y1 z0 z1
 
 FACES = (
     "left wall",
@@ -28,37 +34,38 @@ class Camera(NamedTuple):
     `focal` is the distance of the image plane in units of half the image's shorter side.
     """
 
-    eye: Floats
-    right: Floats
-    up: Floats
-    forward: Floats
+    eye: Vector
+    right: Vector
+    up: Vector
+    forward: Vector
     focal: float
 
 
 class Light(NamedTuple):
     """One distant light, scaled so that `toward` rises by 1, and an ambient light that is stronger from above.
 
-    `sun` and `sky` are RGB intensities; `falloff` is the relative growth of the ambient light per metre along x, y, z.
+    `sun` and `sky` are RGB intensities; `falloff` is the relative growth of the ambient light per metre along
+    x, y and z.
     """
 
-    toward: Floats
-    sun: Floats
-    sky: Floats
-    falloff: Floats
+    toward: Vector
+    sun: Vector
+    sky: Vector
+    falloff: Vector
 
 
 class Room(NamedTuple):
-    """A box seen from inside: bounds x0 x1 y0 y1 z0 z1, a paint for each of its FACES, and flat things on them.
+    """A box seen from inside: bounds x0 x1 y0 y1 z0 z1, a paint for each of its FACES, flat things on them.
 
-    **Shapes** bounds (6,); faces (6,); decals (k, 8): face, u0, v0, u1, v1, style, paint, frame's paint; `skirting` is
-    the height of the board along the floor and `skirting_paint` its paint.
+    **Shapes** decals (k, 8): face, u0, v0, u1, v1, style, paint, frame's paint. `skirting` is the height of the
+    board along the floor.
     """
 
-    bounds: Floats
-    faces: npt.NDArray[np.int64]
-    decals: Floats
+    bounds: Bounds
+    faces: tuple[int, int, int, int, int, int]
     skirting: float
     skirting_paint: int
+    decals: Floats
 
 
 class Scene(NamedTuple):
@@ -71,13 +78,11 @@ class Scene(NamedTuple):
     light: Light
 
 
-def look_at(eye: Floats, target: Floats, focal: float) -> Camera:
+def look_at(eye: Vector, target: Vector, focal: float) -> Camera:
     """A level camera at `eye` whose axis passes through `target`."""
-    forward = target - eye
-    forward /= np.sqrt(forward @ forward)
-    right = np.array([forward[1], -forward[0], 0.0])
-    right /= np.sqrt(right @ right)
-    up = np.array(
-        [right[1] * forward[2], -right[0] * forward[2], right[0] * forward[1] - right[1] * forward[0]]
-    )  # right x forward, right being level
+    x, y, z = (t - e for t, e in zip(target, eye, strict=True))
+    flat, length = math.hypot(x, y), math.hypot(x, y, z)
+    forward = (x / length, y / length, z / length)
+    right = (y / flat, -x / flat, 0.0)
+    up = (-x * z / (flat * length), -y * z / (flat * length), flat / length)
     return Camera(eye, right, up, forward, focal)
