@@ -142,7 +142,7 @@ def test_hessian_vector_product_through_the_whole_net() -> None:
 
 
 def test_inputs_that_do_not_fit_are_named() -> None:
-    model = UNet(3, 2, width=4)
+    model = UNet(3, 2, width=4).eval()
     assert model(ts.zeros(1, 3, 16, 17)).shape == (1, 2, 16, 17)
     with pytest.raises(ShapeError, match=r"UNet: input must be \(N, 3, H, W\).*\(1, 3, 15, 16\)"):
         model(ts.zeros(1, 3, 15, 16))
@@ -181,7 +181,7 @@ def test_tiles_give_what_the_whole_mirrored_image_gives() -> None:
     ts.manual_seed(0)
     model = UNet2015(1, 2, width=2).double().eval()
     image = np.random.default_rng(0).random((1, 45, 30))
-    tiled = overlap_tile(model, image, tile=204, margin=92)  # middles of 20 pixels: 3 x 2 tiles
+    tiled = overlap_tile(model, image, tile=204, margin=92, align=16)  # middles of 16 pixels: 3 x 2 tiles
     mirrored = np.pad(image, [(0, 0), (92, 92 + 15), (92, 92 + 10)], mode="reflect")
     rows = next(n for n in range(mirrored.shape[1], 400) if UNet2015.output_size(n))
     columns = next(n for n in range(mirrored.shape[2], 400) if UNet2015.output_size(n))
@@ -200,6 +200,17 @@ def test_tiles_of_a_padded_net_keep_their_middles() -> None:
     np.testing.assert_allclose(overlap_tile(conv, image, tile=12, margin=2), whole, rtol=1e-12, atol=1e-12)
     with pytest.raises(ArgumentError, match="leaves 0"):
         overlap_tile(conv, image, tile=4, margin=2)
+
+
+def test_tiles_of_the_padded_unet_give_what_the_whole_image_gives() -> None:
+    ts.manual_seed(0)
+    model = UNet(1, 2, width=2).double().eval()
+    image = np.random.default_rng(0).random((1, 70, 40))
+    mirrored = np.pad(image, [(0, 0), (96, 96), (96, 96)], mode="reflect")
+    with ts.no_grad():
+        whole = model(ts.tensor(mirrored[None, :, :-6, :-8])).numpy()[0, :, 96:-90, 96:-88]  # sizes of 16 k
+    tiled = overlap_tile(model, image, tile=224, margin=96, align=16)
+    np.testing.assert_allclose(tiled[:, :60, :30], whole[:, :60, :30], rtol=1e-9, atol=1e-12)
 
 
 def test_weight_map_is_the_papers_formula() -> None:

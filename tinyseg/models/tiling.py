@@ -6,7 +6,8 @@ surroundings; beyond the border the image is mirrored. **Source** Ronneberger et
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from itertools import product
 
 import numpy as np
 
@@ -16,35 +17,40 @@ from ..errors import ArgumentError, ShapeError
 __all__ = ["overlap_tile"]
 
 
-def overlap_tile(model: Callable[[Tensor], Tensor], image: np.ndarray, tile: int, margin: int) -> np.ndarray:
+def overlap_tile(
+    model: Callable[[Tensor], Tensor], image: np.ndarray, tile: int, margin: int, align: int = 1
+) -> np.ndarray:
     """Scores of `image` from square tiles of `tile` pixels, of which the outer `margin` pixels are context only.
 
     `model` maps (1, C, tile, tile) to scores of the same size, which are cropped, or already smaller by the margin.
+    Tiles stand a multiple of `align` pixels apart. With align 16 and a margin that covers the receptive field, a net
+    that pools four times gives exactly what it would give for the whole (mirrored) image: every tile is pooled on the
+    same grid.
 
     **Shapes** image (C, H, W) float32 -> (K, H, W). **Raises** ArgumentError if nothing of a tile is left,
     ShapeError if the model's output is of neither size.
     """
     core = tile - 2 * margin
-    if margin < 0 or core < 1:
-        raise ArgumentError(f"overlap_tile: a tile of {tile} pixels with margin {margin} leaves {core} in the middle")
+    step = core // align * align
+    if margin < 0 or align < 1 or step < 1:
+        raise ArgumentError(
+            f"overlap_tile: a tile of {tile} pixels with margin {margin} leaves {core} in the middle, "
+            f"expected at least {max(align, 1)}"
+        )
     if image.ndim != 3 or 0 in image.shape:
         raise ShapeError(f"overlap_tile: image must be (C, H, W) and not empty, got shape {image.shape}")
     height, width = image.shape[1:]
-    rows, columns = -(-height // core), -(-width // core)
-    around = [(margin, rows * core - height + margin), (margin, columns * core - width + margin)]
+    rows, columns = -(-height // step), -(-width // step)
+    around = [(margin, n * step - size + tile - step - margin) for n, size in ((rows, height), (columns, width))]
     padded = np.pad(image, [(0, 0), *around], mode="reflect" if min(height, width) > 1 else "edge")
     scores: np.ndarray | None = None
-    for top, left in _corners(rows, columns, core):
+    for top, left in product(range(0, rows * step, step), range(0, columns * step, step)):
         piece = _middle(model, padded[:, top : top + tile, left : left + tile], core, margin)
         if scores is None:
-            scores = np.empty((piece.shape[0], rows * core, columns * core), piece.dtype)
-        scores[:, top : top + core, left : left + core] = piece
+            scores = np.empty((piece.shape[0], rows * step, columns * step), piece.dtype)
+        scores[:, top : top + step, left : left + step] = piece[:, :step, :step]
     assert scores is not None
     return np.ascontiguousarray(scores[:, :height, :width])
-
-
-def _corners(rows: int, columns: int, core: int) -> Iterator[tuple[int, int]]:
-    return ((i * core, j * core) for i in range(rows) for j in range(columns))
 
 
 def _middle(model: Callable[[Tensor], Tensor], piece: np.ndarray, core: int, margin: int) -> np.ndarray:
