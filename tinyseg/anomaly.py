@@ -41,14 +41,30 @@ def check_forward(op: Any, inputs: Sequence[Any], outputs: Sequence[Any]) -> Non
     """Remember the line that called `op`, and check what it returned."""
     op.line = _calling_line()
     bad = next((_describe(a) for a in outputs if _describe(a)), None)
-    if bad:
+    if bad and not _inside_backward():
         already = [i for i, a in enumerate(inputs) if a is not None and _describe(a)]
         origin = f"its input {already[0]} had it already" if already else "its inputs are finite"
         raise AnomalyError(f"forward of {op.name} gave {bad}; {origin} ({op.line})")
 
 
-def check_backward(op: Any, gys: Sequence[Any], gxs: Sequence[Any]) -> None:
-    """Check the gradients that `op` returned for the gradients it was given."""
+def checked_backward(op: Any, gys: Sequence[Any]) -> Any:
+    """What `op.backward` returns, checked; the ops that compute it are not: the user knows `op`, not them."""
+    if _inside_backward():
+        return op.backward(*gys)
+    _mode.inside = True
+    try:
+        returned = op.backward(*gys)
+    finally:
+        _mode.inside = False
+    _check_gradients(op, gys, returned if isinstance(returned, tuple) else (returned,))
+    return returned
+
+
+def _inside_backward() -> bool:
+    return getattr(_mode, "inside", False)
+
+
+def _check_gradients(op: Any, gys: Sequence[Any], gxs: Sequence[Any]) -> None:
     for i, g in enumerate(gxs):
         if g is not None and _describe(g.data):
             given = any(gy is not None and _describe(gy.data) for gy in gys)

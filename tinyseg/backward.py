@@ -110,12 +110,10 @@ def _walk(seeds: list[tuple[Edge, Tensor]], targets: set[Edge] | None, keep: boo
                 if targets is None or (op, slot) not in targets:
                     pending.pop((op, slot), None)
             op.needs = tuple(wanted(edge) for edge in op.edges)
-            gxs = op.backward(*gys)
+            gxs = anomaly.checked_backward(op, gys) if anomaly.watching() else op.backward(*gys)
             for edge, g in zip(op.edges, gxs if isinstance(gxs, tuple) else (gxs,), strict=True):
                 if g is not None and edge is not None and wanted(edge):
                     give(edge, g)
-            if anomaly.watching():
-                anomaly.check_backward(op, gys, gxs if isinstance(gxs, tuple) else (gxs,))
             if not keep:
                 op.release()
     return pending

@@ -273,6 +273,7 @@ class Op:
         cls.inputs = tuple(inspect.signature(cls.forward).parameters)[1:] if "forward" in cls.__dict__ else cls.inputs
 
     def __call__(self, *tensors: Tensor | None) -> Any:
+        assert "edges" not in self.__dict__, f"{self.name}: an instance is one node of the graph and is called once"
         arrays = [None if t is None else t.data for t in tensors]
         edges = [None if t is None else t.edge for t in tensors] if is_grad_enabled() else [None] * len(tensors)
         self.needs = tuple(edge is not None for edge in edges)

@@ -10,7 +10,7 @@ import numpy as np
 from .engine import Tensor
 from .errors import BoundsError, DTypeError, GraphError, ShapeError
 from .ops import activation as act
-from .ops import elementwise, linalg, reduce, shape
+from .ops import comparison, elementwise, linalg, reduce, shape
 
 __all__: list[str] = []
 
@@ -53,7 +53,7 @@ def _boolean(sign: str, function: Any) -> Any:
 
 
 def _contains(self: Tensor, value: Any) -> bool:
-    return bool(elementwise.eq(self, value).data.any())
+    return bool(comparison.eq(self, value).data.any())
 
 
 def _format(self: Tensor, spec: str) -> str:
@@ -111,16 +111,16 @@ TABLE: dict[str, Any] = {
     "__neg__": elementwise.neg,
     "__abs__": elementwise.abs_,
     # comparisons; an object keeps its identity as its hash
-    "__eq__": _compared(elementwise.eq),
-    "__ne__": _compared(elementwise.ne),
-    "__lt__": _compared(elementwise.lt),
-    "__le__": _compared(elementwise.le),
-    "__gt__": _compared(elementwise.gt),
-    "__ge__": _compared(elementwise.ge),
-    "__and__": _boolean("&", elementwise.logical_and),
-    "__or__": _boolean("|", elementwise.logical_or),
-    "__xor__": _boolean("^", elementwise.logical_xor),
-    "__invert__": _boolean("~", elementwise.logical_not),
+    "__eq__": _compared(comparison.eq),
+    "__ne__": _compared(comparison.ne),
+    "__lt__": _compared(comparison.lt),
+    "__le__": _compared(comparison.le),
+    "__gt__": _compared(comparison.gt),
+    "__ge__": _compared(comparison.ge),
+    "__and__": _boolean("&", comparison.logical_and),
+    "__or__": _boolean("|", comparison.logical_or),
+    "__xor__": _boolean("^", comparison.logical_xor),
+    "__invert__": _boolean("~", comparison.logical_not),
     # Python's protocols
     "__getitem__": shape.getitem,
     "__setitem__": _set_item,
@@ -160,10 +160,10 @@ TABLE: dict[str, Any] = {
     **{f.__name__: f for f in (elementwise.neg, elementwise.exp, elementwise.log, elementwise.sqrt, elementwise.rsqrt)},
     **{f.__name__: f for f in (elementwise.square, elementwise.reciprocal, elementwise.sin, elementwise.cos)},
     **{f.__name__: f for f in (elementwise.sign, elementwise.clamp, elementwise.maximum, elementwise.minimum)},
-    **{f.__name__: f for f in (elementwise.masked_fill, elementwise.isnan, elementwise.isfinite, elementwise.to)},
-    **{f.__name__: f for f in (elementwise.logical_and, elementwise.logical_or, elementwise.logical_not)},
+    **{f.__name__: f for f in (elementwise.masked_fill, comparison.isnan, comparison.isfinite, elementwise.to)},
+    **{f.__name__: f for f in (comparison.logical_and, comparison.logical_or, comparison.logical_not)},
     "where": lambda self, condition, other: elementwise.where(condition, self, other),
-    **{name: getattr(elementwise, name) for name in ("eq", "ne", "lt", "le", "gt", "ge")},
+    **{name: getattr(comparison, name) for name in ("eq", "ne", "lt", "le", "gt", "ge")},
     **{f.__name__: f for f in (reduce.sum, reduce.mean, reduce.var, reduce.std, reduce.amax, reduce.amin, reduce.max)},
     **{f.__name__: f for f in (reduce.min, reduce.argmax, reduce.argmin, reduce.logsumexp, reduce.all, reduce.any)},
     **{f.__name__: f for f in (shape.reshape, shape.flatten, shape.squeeze, shape.unsqueeze, shape.permute)},
