@@ -1,0 +1,186 @@
+"""Element-wise kernels against one-number definitions, and the optimisers' updates against PyTorch's steps."""
+
+from __future__ import annotations
+
+import ml_dtypes
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from tinyseg.kernels import elementwise as kernel
+from tinyseg.kernels.elementwise import reference
+
+TOLERANCE = {np.float32: 1e-6, np.float64: 1e-13}
+ACTIVATIONS = {
+    "relu": (kernel.relu, kernel.relu_grad, reference.relu, F.relu),
+    "sigmoid": (kernel.sigmoid, kernel.sigmoid_grad, reference.sigmoid, torch.sigmoid),
+    "silu": (kernel.silu, kernel.silu_grad, reference.silu, F.silu),
+    "gelu": (kernel.gelu, kernel.gelu_grad, reference.gelu, F.gelu),
+    "gelu_tanh": (
+        lambda x: kernel.gelu(x, "tanh"),
+        lambda gy, x: kernel.gelu_grad(gy, x, "tanh"),
+        reference.gelu_tanh,
+        lambda x: F.gelu(x, approximate="tanh"),
+    ),
+}
+TAKES_OUTPUT = ("relu", "sigmoid")
+LARGE = (3, 211, 223)  # several chunks, the last one not full
+SIZES = [(0,), (1,), (7, 5), LARGE]
+sized = pytest.mark.parametrize("shape", SIZES, ids=str)
+typed = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+
+
+@pytest.fixture(autouse=True)
+def small_with_the_jit_off(request, monkeypatch):
+    """Python walks element by element: let it cut a small array into chunks in place of a large one."""
+    import numba
+
+    if numba.config.DISABLE_JIT:
+        from tinyseg.kernels.elementwise import cpu, cpu_updates
+
+        monkeypatch.setattr(cpu, "CHUNK", 32)
+        monkeypatch.setattr(cpu_updates, "CHUNK", 32)
+        monkeypatch.setitem(globals(), "LARGE", (7, 11))
+
+
+def drawn(shape, dtype, seed, spread=4):
+    shape = LARGE if len(shape) == 3 else shape
+    return (spread * np.random.default_rng(seed).standard_normal(shape)).astype(dtype)
+
+
+def close(got, expected, dtype, slack=1):
+    tolerance = TOLERANCE[dtype] * slack * max(1.0, np.abs(expected).max(initial=0))
+    np.testing.assert_allclose(got, expected, rtol=0, atol=tolerance)
+    assert got.dtype == dtype
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+@sized
+@typed
+def test_activations_equal_their_definition_and_pytorch(name, shape, dtype):
+    ours, ours_grad, definition, theirs = ACTIVATIONS[name]
+    x, gy = drawn(shape, dtype, 0), drawn(shape, dtype, 1)
+    y = ours(x)
+    few = (slice(None, 40),)
+    close(y.ravel()[few], np.array([definition(float(v)) for v in x.ravel()[few]]), dtype)
+    tx = torch.from_numpy(x.astype(float)).requires_grad_()
+    ty = theirs(tx)
+    ty.backward(torch.from_numpy(gy.astype(float)))
+    close(y, ty.detach().numpy(), dtype)
+    close(ours_grad(gy, y if name in TAKES_OUTPUT else x), tx.grad.numpy(), dtype)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+@typed
+def test_extreme_values_as_pytorch(name, dtype):
+    x = np.array([-np.inf, -1e4, -100, -0.0, 0, 100, 1e4, np.inf, np.nan], dtype)
+    with np.errstate(all="ignore"):  # with the JIT off NumPy computes inf · 0 aloud
+        y = ACTIVATIONS[name][0](x)
+    expected = ACTIVATIONS[name][3](torch.from_numpy(x.astype(float))).numpy()
+    np.testing.assert_allclose(y[1:], expected[1:], atol=1e-30)
+    if name in TAKES_OUTPUT:  # the others are −inf · 0 there, a NaN that PyTorch may or may not produce
+        assert y[0] == expected[0]
+
+
+@typed
+def test_the_exponential_is_right_to_the_last_place_but_one(dtype):
+    from tinyseg.kernels.elementwise.exponential import exp
+
+    ends = (-105, 90) if dtype == np.float32 else (-750, 712)
+    x = np.concatenate([np.linspace(*ends, 2000), np.linspace(-1, 1, 500)]).astype(dtype)
+    with np.errstate(over="ignore"):
+        y = np.array([exp(v) for v in x], dtype)  # numba hands back Python's float
+        exact = np.exp(x.astype(np.longdouble))
+        rounded = exact.astype(dtype)
+    assert np.array_equal(np.isinf(y), np.isinf(rounded))
+    finite = np.isfinite(rounded)
+    assert (np.abs(y - exact)[finite] <= 2 * np.spacing(rounded[finite])).all()
+    assert exp(dtype(-np.inf)) == 0
+    assert np.isnan(exp(dtype(np.nan)))
+
+
+@sized
+@typed
+def test_sums_and_products(shape, dtype):
+    a, b = drawn(shape, dtype, 0), drawn(shape, dtype, 1)
+    assert np.array_equal(kernel.add(a, b), a + b)
+    assert np.array_equal(kernel.multiply(a, b), a * b)
+
+
+def test_half_types_and_views():
+    for dtype in (np.dtype(np.float16), np.dtype(ml_dtypes.bfloat16)):
+        x = np.arange(-3, 4).astype(dtype)
+        assert kernel.relu(x).dtype == dtype
+        assert kernel.relu(x).astype(int).tolist() == [0, 0, 0, 0, 1, 2, 3]
+        assert kernel.multiply(x, x).astype(int).tolist() == [9, 4, 1, 0, 1, 4, 9]
+    x = drawn((7, 5), np.float64, 0).T
+    y = kernel.silu(x)
+    np.testing.assert_allclose(y, F.silu(torch.from_numpy(x.copy())), atol=1e-13)
+    assert y.flags.c_contiguous
+
+
+def steps(shape, dtype, optimiser, update, count=4):
+    """Let PyTorch's optimiser and our update take the same steps; both parameters."""
+    p = drawn(shape, dtype, 0)
+    theirs = torch.from_numpy(p.copy()).requires_grad_()
+    optimiser = optimiser([theirs])
+    for step in range(1, count + 1):
+        g = drawn(shape, dtype, step)
+        theirs.grad = torch.from_numpy(g.copy())
+        optimiser.step()
+        update(p, g, step)
+    return p, theirs.detach().numpy()
+
+
+@sized
+@typed
+@pytest.mark.parametrize("decoupled", [False, True])
+@pytest.mark.parametrize("amsgrad", [False, True])
+def test_adam_takes_pytorch_s_steps(shape, dtype, decoupled, amsgrad):
+    settings = {"lr": 0.03, "eps": 1e-7, "weight_decay": 0.1}
+    m, v, v_max = np.zeros((3, *drawn(shape, dtype, 0).shape), dtype)
+
+    def update(p, g, step):
+        kernel.adam_update(p, g, m, v, v_max if amsgrad else None, step=step, decoupled=decoupled, **settings)
+
+    kind = torch.optim.AdamW if decoupled else torch.optim.Adam
+    p, expected = steps(shape, dtype, lambda params: kind(params, amsgrad=amsgrad, **settings), update)
+    close(p, expected, dtype, slack=4)
+
+
+def test_adam_equals_the_paper():
+    values = np.array([0.5]), np.array([2.0]), np.array([0.3]), np.array([0.2])
+    p, m, v = reference.adam(*(float(a[0]) for a in values), 7, 0.01, 0.9, 0.99, 1e-8)
+    kernel.adam_update(*values, step=7, lr=0.01, beta1=0.9, beta2=0.99)
+    np.testing.assert_allclose([values[0][0], values[2][0], values[3][0]], [p, m, v], 1e-14)
+
+
+@sized
+@typed
+@pytest.mark.parametrize(("momentum", "dampening", "nesterov"), [(0, 0, False), (0.9, 0.3, False), (0.9, 0, True)])
+def test_sgd_takes_pytorch_s_steps(shape, dtype, momentum, dampening, nesterov):
+    settings = {"lr": 0.03, "momentum": momentum, "weight_decay": 0.1, "nesterov": nesterov}
+    buffer = np.zeros_like(drawn(shape, dtype, 0)) if momentum else None
+
+    def update(p, g, step):
+        kernel.sgd_update(p, g, buffer, dampening=dampening if step > 1 else 0, **settings)
+
+    theirs = steps(shape, dtype, lambda p: torch.optim.SGD(p, dampening=dampening, **settings), update)
+    close(*theirs, dtype, slack=4)
+
+
+@sized
+@typed
+@pytest.mark.parametrize("momentum", [0, 0.9])
+@pytest.mark.parametrize("centred", [False, True])
+def test_rmsprop_takes_pytorch_s_steps(shape, dtype, momentum, centred):
+    settings = {"lr": 0.01, "alpha": 0.9, "weight_decay": 0.1, "momentum": momentum, "eps": 1e-2}
+    square, buffer, average = np.zeros((3, *drawn(shape, dtype, 0).shape), dtype)
+
+    def update(p, g, step):
+        state = buffer if momentum else None, average if centred else None
+        kernel.rmsprop_update(p, g, square, *state, **settings)
+
+    theirs = steps(shape, dtype, lambda p: torch.optim.RMSprop(p, centered=centred, **settings), update)
+    close(*theirs, dtype, slack=10)
