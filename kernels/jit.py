@@ -27,7 +27,7 @@ import numba
 
 from tinyseg.kernels.memory import keep_freed_memory
 
-__all__ = ["JIT", "cache_folder", "launch", "parallel", "prange", "serial"]
+__all__ = ["JIT", "blas_pools", "cache_folder", "launch", "parallel", "prange", "serial"]
 
 prange = numba.prange
 _config: Any = numba.config  # numba's own annotations do not know what is in it
@@ -72,7 +72,7 @@ _prepare_cache()
 keep_freed_memory()
 
 
-def _blas_pools() -> Any:
+def blas_pools() -> Any:
     """The controller of every BLAS in the process, found once: it sees only libraries that are loaded."""
     global _blas
     if _blas is None:
@@ -92,7 +92,7 @@ def launch() -> Iterator[None]:
     are free: whoever starts many kernels in a row may hold one `launch()` around them all.
     """
     global _held
-    with _turn, _blas_pools().limit(limits=1) if _held == 0 else nullcontext():
+    with _turn, blas_pools().limit(limits=1) if _held == 0 else nullcontext():
         _held += 1
         try:
             yield

@@ -19,7 +19,7 @@ import numba
 import numpy as np
 
 from ..backend import narrow, native
-from ..blas import gemm
+from ..blas import gemm, gemm_in_pieces, pieces
 from ..jit import parallel, prange, serial
 from . import ConvGeometry, Pair, cpu_depthwise, cpu_pointwise, output_size
 from .rows import copy_row, inside
@@ -96,7 +96,8 @@ def _scan(
         cpu_depthwise.correlate(x, w, bias, down, right, step, y, out.origin, out.every, out.size, threads)
     else:
         block = _rows_per_block(FORWARD_COLUMNS, x.shape[0] * out.size[0], out.size[1])
-        _correlate(x, w, bias, down, right, step, y, out.origin, out.every, out.size, block, threads)
+        piece = pieces(w.shape[1], block * out.size[1])
+        _correlate(x, w, bias, down, right, step, y, out.origin, out.every, out.size, block, piece, threads)
 
 
 def forward(x: np.ndarray, w: np.ndarray, geometry: ConvGeometry, bias: np.ndarray | None = None) -> np.ndarray:
@@ -222,7 +223,7 @@ def _store(product, bias, y, channel, origin, every, size, first, last):
 
 
 @parallel
-def _correlate(x, w, bias, down, right, step, y, origin, every, size, rows_per_block, threads):
+def _correlate(x, w, bias, down, right, step, y, origin, every, size, rows_per_block, piece, threads):
     """y[n, o, origin + every·(i, j)] = bias[o] + Σ w[g, o, (c, p, q)] · x[n, c, i·step + down[p], j·step + right[q]].
 
     w is (G, O/G, K). Every thread takes a run of blocks: gather the columns, multiply, store.
@@ -242,7 +243,7 @@ def _correlate(x, w, bias, down, right, step, y, origin, every, size, rows_per_b
             columns = columns_space[: depth * width].reshape(depth, width)
             product = product_space[: outputs * width].reshape(outputs, width)
             _gather(x, g * channels, down, right, step, size, first, last, columns)
-            gemm(w[g], columns, product, 0)
+            gemm_in_pieces(w[g], columns, product, piece)
             _store(product, bias, y, g * outputs, origin, every, size, first, last)
 
 
