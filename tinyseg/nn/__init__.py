@@ -37,3 +37,4 @@ from .layers import (
 from .loss import BCEWithLogitsLoss, CrossEntropyLoss, DiceLoss, L1Loss, MSELoss, NLLLoss
 from .module import Module, Parameter
 from .norm import BatchNorm1d, BatchNorm2d
+from .summary import summary

@@ -182,3 +182,6 @@ class LogSoftmax(Module):
     def forward(self, input: Tensor) -> Tensor:
         """Same shape as the input."""
         return F.log_softmax(input, self.dim)
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}"

@@ -1,0 +1,275 @@
+"""Every layer beside PyTorch's in float64, with its weights: printed form, keys, output, gradients."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+import tinyseg as ts
+from tinyseg import nn
+from tinyseg.errors import ArgumentError, ShapeError
+
+pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel:UserWarning")  # PyTorch's own
+
+X4, X3, X2 = (2, 4, 9, 8), (4, 9, 8), (3, 4)
+LAYERS = [
+    (lambda n: n.Conv2d(4, 6, 3), X4),
+    (lambda n: n.Conv2d(4, 6, (3, 2), stride=(2, 1), padding=(1, 2), dilation=(1, 2), groups=2, bias=False), X4),
+    (lambda n: n.Conv2d(4, 4, 3, 2, 1, 2, 4), X3),
+    (lambda n: n.Conv2d(4, 6, 4, padding="same"), X4),
+    (lambda n: n.Conv2d(4, 6, 3, padding="valid"), X4),
+    *(
+        (lambda n, m=mode, p=padding: n.Conv2d(4, 2, (3, 4), padding=p, dilation=(2, 1), padding_mode=m), X4)
+        for mode in ("reflect", "replicate", "circular")
+        for padding in ((2, 3), "same", "valid")
+    ),
+    (lambda n: n.ConvTranspose2d(4, 6, 2, 2), X4),
+    (lambda n: n.ConvTranspose2d(4, 6, (3, 4), (2, 3), (1, 2), (1, 2), 2, False, (1, 2)), X4),
+    (lambda n: n.ConvTranspose2d(4, 2, 3, dilation=2), X3),
+    (lambda n: n.Linear(4, 5), X2),
+    (lambda n: n.Linear(8, 5, bias=False), X4),
+    (lambda n: n.BatchNorm2d(4), X4),
+    (lambda n: n.BatchNorm2d(4, eps=0.1, momentum=0.4, affine=False), X4),
+    (lambda n: n.BatchNorm2d(4, momentum=None), X4),
+    (lambda n: n.BatchNorm2d(4, track_running_stats=False), X4),
+    (lambda n: n.BatchNorm2d(4, bias=False), X4),
+    (lambda n: n.BatchNorm1d(4), X2),
+    (lambda n: n.BatchNorm1d(4), (2, 4, 5)),
+    (lambda n: n.MaxPool2d(2), X4),
+    (lambda n: n.MaxPool2d((3, 2), (2, 1), (1, 0), ceil_mode=True), X4),
+    (lambda n: n.MaxPool2d(2, dilation=2), X3),
+    (lambda n: n.AvgPool2d(3, 2, 1, True, False), X4),
+    (lambda n: n.AvgPool2d((2, 3), divisor_override=4), X4),
+    (lambda n: n.Upsample(scale_factor=2), X4),
+    (lambda n: n.Upsample((5, 13), mode="bilinear"), X4),
+    (lambda n: n.Upsample(scale_factor=(1.5, 2), mode="bilinear", align_corners=True), X4),
+    (lambda n: n.Upsample(scale_factor=1.3, mode="bilinear", recompute_scale_factor=True), X4),
+    (lambda n: n.UpsamplingNearest2d(scale_factor=3), X4),
+    (lambda n: n.UpsamplingBilinear2d((7, 7)), X4),
+    (lambda n: n.ZeroPad2d((1, 2, 0, -1)), X4),
+    (lambda n: n.ReflectionPad2d(3), X4),
+    (lambda n: n.ReplicationPad2d((1, 2, 3, 4)), X4),
+    (lambda n: n.Flatten(), X4),
+    (lambda n: n.Flatten(0, -2), X4),
+    (lambda n: n.Identity(3, what="ever"), X4),
+    (lambda n: n.Dropout(0.0), X4),
+    (lambda n: n.Dropout2d(0.0), X4),
+    (lambda n: n.ReLU(), X4),
+    (lambda n: n.ReLU(inplace=True), X4),
+    (lambda n: n.ReLU6(), X4),
+    (lambda n: n.LeakyReLU(0.2), X4),
+    (lambda n: n.LeakyReLU(inplace=True), X4),
+    (lambda n: n.ELU(0.7), X4),
+    (lambda n: n.SiLU(), X4),
+    (lambda n: n.Mish(), X4),
+    (lambda n: n.GELU(), X4),
+    (lambda n: n.GELU("tanh"), X4),
+    (lambda n: n.Hardtanh(-0.5, 0.3), X4),
+    (lambda n: n.Sigmoid(), X4),
+    (lambda n: n.LogSigmoid(), X4),
+    (lambda n: n.Tanh(), X4),
+    (lambda n: n.Softplus(2.0, 1.0), X4),
+    (lambda n: n.Softmax(1), X4),
+    (lambda n: n.LogSoftmax(dim=-1), X4),
+]
+
+
+def both(build, seed=0):
+    """The layer in both libraries, float64, with PyTorch's weights."""
+    torch.manual_seed(seed)
+    theirs = build(torch.nn).double()
+    ours = build(nn).double()
+    ours.load_state_dict(theirs.state_dict())
+    return ours, theirs
+
+
+def compare(ours, theirs, shape, *args, seed=0, torch_args=None):
+    """Output, gradient of the input, gradients of the parameters, buffers afterwards."""
+    rng = np.random.default_rng(seed)
+    values = np.where((v := rng.standard_normal(shape)) > 0, v + 0.02, v - 0.02)  # away from the kinks at 0
+    x, t = ts.tensor(values, requires_grad=True), torch.tensor(values, requires_grad=True)
+    y = ours(x, *args)
+    u = theirs(t * 1, *args)  # not a leaf: PyTorch may work in place
+    np.testing.assert_allclose(y.detach().numpy(), u.detach().numpy(), rtol=1e-9, atol=1e-10)
+    g = rng.standard_normal(y.shape)
+    y.backward(ts.tensor(g))
+    u.backward(torch.tensor(g))
+    np.testing.assert_allclose(x.grad.numpy(), t.grad.numpy(), rtol=1e-8, atol=1e-9)
+    for p, q in zip(ours.parameters(), theirs.parameters(), strict=True):
+        np.testing.assert_allclose(p.grad.numpy(), q.grad.numpy(), rtol=1e-8, atol=1e-9)
+    for b, c in zip(ours.buffers(), theirs.buffers(), strict=True):
+        np.testing.assert_allclose(b.numpy(), c.numpy(), rtol=1e-10)
+
+
+@pytest.mark.parametrize(("build", "shape"), LAYERS, ids=lambda v: repr(v(torch.nn))[:60] if callable(v) else "")
+def test_layer_equals_pytorchs(build, shape):
+    ours, theirs = both(build)
+    assert repr(ours) == repr(theirs)
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    compare(ours, theirs, shape)
+    ours.eval(), theirs.eval()
+    ours.zero_grad(), theirs.zero_grad()
+    compare(ours, theirs, shape, seed=1)
+
+
+def test_max_pool_returns_indices():
+    x = np.random.default_rng(0).standard_normal((1, 2, 6, 6))
+    y, indices = nn.MaxPool2d(2, return_indices=True)(ts.tensor(x))
+    u, places = torch.nn.MaxPool2d(2, return_indices=True)(torch.tensor(x))
+    np.testing.assert_array_equal(y.numpy(), u.numpy())
+    np.testing.assert_array_equal(indices.numpy(), places.numpy())
+
+
+@pytest.mark.parametrize("momentum", [0.1, 1.0, None])
+def test_batch_norm_running_statistics_over_many_batches(momentum):
+    ours, theirs = both(lambda n: n.BatchNorm2d(3, momentum=momentum))
+    for seed in range(5):
+        ours.zero_grad(), theirs.zero_grad()
+        compare(ours, theirs, (2, 3, 4, 4), seed=seed)
+    assert ours.num_batches_tracked.item() == 5
+    assert ours.num_batches_tracked.dtype == np.int64
+    ours.reset_parameters()
+    assert ours.running_var.numpy().tolist() == [1, 1, 1]
+    assert ours.running_mean.numpy().tolist() == [0, 0, 0]
+    assert ours.num_batches_tracked.item() == 0
+
+
+@given(data=st.data())
+@settings(max_examples=60)
+def test_every_padding_mode_and_geometry(data):
+    kernel, dilation = (data.draw(st.tuples(*[st.integers(1, 3)] * 2)) for _ in range(2))
+    mode = data.draw(st.sampled_from(["zeros", "reflect", "replicate", "circular"]))
+    padding = data.draw(st.sampled_from(["same", "valid"]) | st.tuples(st.integers(0, 4), st.integers(0, 4)))
+    stride = (1, 1) if padding == "same" else data.draw(st.tuples(*[st.integers(1, 3)] * 2))
+    size = data.draw(st.tuples(*[st.integers(1, 8)] * 2))
+    widths = (
+        [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)] if padding == "same" else [2 * p for p in padding]
+        if padding != "valid" else [0, 0]
+    )  # fmt: skip
+    around = [-(-w // 2) for w in widths]
+    least = {"reflect": 1, "circular": 0}.get(mode)
+    assume(least is None or all(n >= a + least for n, a in zip(size, around, strict=True)))
+    assume(all(n + w > d * (k - 1) for n, w, d, k in zip(size, widths, dilation, kernel, strict=True)))
+    ours, theirs = both(lambda n: n.Conv2d(2, 2, kernel, stride, padding, dilation, padding_mode=mode))
+    compare(ours, theirs, (1, 2, *size))
+
+
+@given(data=st.data())
+@settings(max_examples=60)
+def test_output_size_restores_every_size_a_convolution_came_from(data):
+    size, kernel, stride, dilation = (data.draw(st.tuples(*[st.integers(1, m)] * 2)) for m in (9, 4, 4, 3))
+    padding = data.draw(st.tuples(*[st.integers(0, 2)] * 2))
+    smaller = [
+        (n + 2 * p - d * (k - 1) - 1) // s + 1
+        for n, p, d, k, s in zip(size, padding, dilation, kernel, stride, strict=True)
+    ]
+    assume(min(smaller) >= 1)
+    ours, theirs = both(lambda n: n.ConvTranspose2d(2, 1, kernel, stride, padding, dilation=dilation))
+    given_size = data.draw(st.sampled_from([size, (1, 1, *size)]))
+    assert ours(ts.zeros(1, 2, *smaller, dtype=ts.float64), given_size).shape == (1, 1, *size)
+    compare(ours, theirs, (1, 2, *smaller), list(given_size))
+
+
+@pytest.mark.parametrize("wanted", [(8, 9), (11, 9), (9, 8), (9, 11)])
+def test_output_size_names_the_valid_range(wanted):
+    layer = nn.ConvTranspose2d(1, 1, 3, stride=2)
+    with pytest.raises(ShapeError, match=r"output_size \(\d+, \d+\) is not between \(9, 9\) and \(10, 10\)"):
+        layer(ts.zeros(1, 1, 4, 4), output_size=wanted)
+    with pytest.raises(ShapeError, match="must have 2 or 4 numbers"):
+        layer(ts.zeros(1, 1, 4, 4), output_size=(9, 9, 9))
+
+
+@pytest.mark.parametrize(("layer", "channels"), [(nn.Dropout, False), (nn.Dropout2d, True)])
+def test_dropout_keeps_the_mean_and_stops_in_evaluation(layer, channels):
+    drop, x = layer(0.25), ts.ones(40, 50, 4, 4)
+    y = drop(x).numpy()
+    assert set(np.unique(y)) == {np.float32(0), np.float32(1 / 0.75)}
+    kept = (y > 0).mean()
+    assert kept == pytest.approx(0.75, abs=0.05)
+    assert bool((y == y[:, :, :1, :1]).all()) is channels
+    np.testing.assert_array_equal(drop.eval()(x).numpy(), x.numpy())
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: nn.Conv2d(0, 1, 3), "Conv2d: in_channels must be a positive integer, got 0"),
+        (lambda: nn.Conv2d(4, 6, 3, groups=3), "groups must divide in_channels 4 and out_channels 6, got 3"),
+        (lambda: nn.Conv2d(1, 1, 3, stride=2, padding="same"), "needs stride 1"),
+        (lambda: nn.Conv2d(1, 1, 3, padding="full"), "'full'"),
+        (lambda: nn.Conv2d(1, 1, 3, padding_mode="mirror"), "padding_mode must be .* got 'mirror'"),
+        (lambda: nn.Conv2d(1, 1, (3, 3, 3)), "kernel_size"),
+        (lambda: nn.ConvTranspose2d(1, 1, 2, padding_mode="reflect"), "only padding_mode 'zeros'"),
+        (lambda: nn.Linear(1.5, 1), "in_features must be a positive integer"),
+        (lambda: nn.BatchNorm2d(0), "num_features"),
+        (lambda: nn.Dropout(1.5), "p must be between 0 and 1, got 1.5"),
+        (lambda: nn.ZeroPad2d((1, 2)), "left, right, top, bottom"),
+        (lambda: nn.MSELoss(reduction="average"), "'average'"),
+        (lambda: nn.L1Loss(size_average=True), "size_average"),
+    ],
+)
+def test_mistakes_are_named(make, message):
+    with pytest.raises(ArgumentError, match=message) as caught:
+        make()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("layer", [nn.BatchNorm2d(2), nn.BatchNorm1d(2)])
+def test_batch_norm_names_a_wrong_number_of_axes(layer):
+    with pytest.raises(ShapeError, match=r"BatchNorm.d: input must have .* axes, got shape \(2,\)"):
+        layer(ts.zeros(2))
+
+
+def test_device_and_dtype_arguments():
+    for layer in (nn.Conv2d(1, 1, 1, dtype=ts.float64), nn.ConvTranspose2d(1, 1, 1, dtype=ts.float64, device="cpu")):
+        assert {p.dtype for p in layer.parameters()} == {ts.float64}
+    assert nn.Linear(1, 1, dtype=ts.float16).bias.dtype == ts.float16
+    assert nn.BatchNorm2d(1, dtype=ts.float64).running_mean.dtype == ts.float64
+
+
+# -- losses -----------------------------------------------------------------------------------------------------------
+
+LOGITS, CLASSES = (3, 4, 5, 2), np.random.default_rng(0).integers(0, 4, (3, 5, 2))
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("CrossEntropyLoss", {}),
+        ("CrossEntropyLoss", {"ignore_index": 2, "label_smoothing": 0.1}),
+        ("CrossEntropyLoss", {"weight": [1.0, 2.0, 0.5, 3.0]}),
+        ("NLLLoss", {"weight": [1.0, 2.0, 0.5, 3.0], "ignore_index": 1}),
+        ("BCEWithLogitsLoss", {"weight": [0.5, 2.0], "pos_weight": [3.0, 1.0]}),
+        ("MSELoss", {}),
+        ("L1Loss", {}),
+    ],
+)
+def test_loss_equals_pytorchs(name, settings, reduction):
+    made = []
+    for n, tensor, kind in ((nn, ts.tensor, ts.float64), (torch.nn, torch.tensor, torch.float64)):
+        args = {k: tensor(v, dtype=kind) if isinstance(v, list) else v for k, v in settings.items()}
+        made.append(getattr(n, name)(reduction=reduction, **args))
+    ours, theirs = made
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    rng = np.random.default_rng(1)
+    x = rng.standard_normal(LOGITS)
+    target = CLASSES if name in ("CrossEntropyLoss", "NLLLoss") else rng.random(LOGITS)
+    a, b = ts.tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)
+    y, u = ours(a, ts.tensor(target)), theirs(b, torch.tensor(target))
+    np.testing.assert_allclose(y.detach().numpy(), u.detach().numpy(), rtol=1e-11)
+    y.sum().backward()
+    u.sum().backward()
+    np.testing.assert_allclose(a.grad.numpy(), b.grad.numpy(), rtol=1e-10, atol=1e-14)
+
+
+def test_dice_loss_by_hand():
+    logits = np.zeros((1, 2, 1, 2))  # p = 1/2 everywhere; classes 0 and 1
+    target = ts.tensor(np.array([[[0, 1]]]))
+    # each class: (2·½ + ε) / (1 + 1 + ε)
+    assert nn.DiceLoss(eps=0.0)(ts.tensor(logits), target).item() == pytest.approx(0.5)
+    assert nn.DiceLoss(eps=1.0)(ts.tensor(logits), target).item() == pytest.approx(1 - 2 / 3)
+    ignoring = nn.DiceLoss(ignore_index=1, include_background=True, eps=0.0)
+    # without pixel 2: class 0 gives 2·½ / (½ + 1), class 1 gives 0
+    assert ignoring(ts.tensor(logits), target).item() == pytest.approx(1 - (2 / 3) / 2)
