@@ -93,7 +93,7 @@ def pad(dice: Dice, model: Model, plan: Plan, paints: Paints) -> None:
 def curved(dice: Dice, model: Model, plan: Plan, paints: Paints) -> None:
     """A bent panel that embraces the sitter, made of flat staves along an arc."""
     low, count, wrap = dice.uniform(0.0, 0.5), 6, dice.uniform(0.06, 0.14)
-    stave = plan.width * math.pi / (2 * count) * 0.72
+    stave = plan.width * math.pi / (2 * count)
     for k in range(count):
         angle = math.pi * ((k + 0.5) / count - 0.5)
         forward = wrap * (1 - math.cos(angle))

@@ -83,9 +83,9 @@ def _chairs(dice: Dice, stage: _Stage) -> list[tuple[Design, Placed]]:
 
 
 def _camera(dice: Dice, first: Placed, crowd: int) -> Camera:
-    """A camera that shows the first chair over about half of the picture's height, not always in its middle."""
+    """A camera that shows the first chair over much of the picture's height, not always in its middle."""
     tall, wide = first.high[2], math.hypot(*(first.high - first.low)[:2])
-    share = dice.uniform(0.48, 0.95) if crowd == 1 else dice.uniform(0.46, 0.75)
+    share = dice.uniform(0.6, 1.05) if crowd == 1 else dice.uniform(0.52, 0.85)
     half_angle = dice.uniform(0.30, 0.52)  # of the shorter side
     distance = max(tall, 0.85 * wide) / (2 * share * math.tan(half_angle)) + wide / 4
     tilt, pan = dice.uniform(0.05, 0.65), dice.uniform(-0.65, 0.65)
@@ -105,7 +105,7 @@ def _camera(dice: Dice, first: Placed, crowd: int) -> Camera:
 def _light(dice: Dice) -> Light:
     """Daylight or lamplight from above: warm or cold, hard or diffuse."""
     angle, slope = dice.uniform(-math.pi, math.pi), dice.uniform(0.25, 1.1)
-    warm, level, share = dice.uniform(-0.12, 0.12), dice.uniform(0.95, 1.4), dice.uniform(0.25, 0.65)
+    warm, level, share = dice.uniform(-0.12, 0.12), dice.uniform(0.9, 1.3), dice.uniform(0.25, 0.65)
     sun, sky = 1.1 * level * share, 1.15 * level * (1 - share)
     return Light(
         (slope * math.cos(angle), slope * math.sin(angle), 1.0),
@@ -117,7 +117,7 @@ def _light(dice: Dice) -> Light:
 
 def _before(dice: Dice, stage: _Stage, camera: Camera) -> None:
     """Now and then something between the camera and the chairs, off the axis, so that it hides a part."""
-    if not dice.chance(0.4):
+    if not dice.chance(0.3):
         return
     model = dice.weigh(SMALL)(dice)
     near, off = dice.uniform(0.3, 0.62), dice.uniform(0.05, 0.45) * dice.pick((-1, 1))
@@ -129,7 +129,7 @@ def _before(dice: Dice, stage: _Stage, camera: Camera) -> None:
 
 def _beside(dice: Dice, stage: _Stage) -> None:
     """Furniture next to and behind the chairs, its front towards the camera."""
-    for _ in range(int(dice.uniform(0, 4))):
+    for _ in range(int(dice.uniform(0, 3))):
         model = dice.weigh(LARGE)(dice)
         x, y = dice.pick((-1, 1)) * dice.uniform(0.2, 1.8), dice.uniform(-0.3, 1.9)
         stage.add(place(model, x, y, dice.uniform(-0.3, 0.3) + math.pi))
@@ -148,7 +148,7 @@ def _bounds(dice: Dice, stage: _Stage, camera: Camera) -> Bounds:
 
 def _along_walls(dice: Dice, stage: _Stage, bounds: Bounds) -> None:
     """Furniture with its back to the back wall."""
-    for _ in range(int(dice.uniform(0, 3))):
+    for _ in range(int(dice.uniform(0, 2))):
         model = dice.weigh(LARGE)(dice)
         shape = place(model, 0, 0, math.pi)
         x = dice.uniform(max(bounds[0], -2.5) - shape.low[0], min(bounds[1], 2.5) - shape.high[0])

@@ -87,7 +87,7 @@ def _draw(composition: Composition, height: int, width: int) -> tuple[npt.NDArra
 def _develop(rng: np.random.Generator, image: npt.NDArray[np.float32]) -> None:
     """Sensor noise and clipping, in place."""
     noise = rng.standard_normal(image.shape, np.float32)
-    noise *= np.float32(rng.uniform(0.0, 0.025))
+    noise *= np.float32(rng.uniform(0.0, 0.02))
     image += noise
     np.clip(image, 0, 1, out=image)
 

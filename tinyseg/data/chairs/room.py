@@ -35,7 +35,7 @@ def _bold(dice: Dice) -> RGB:
 
 
 def _wall_colour(dice: Dice) -> RGB:
-    return jitter(dice, dice.pick(PALE)) if dice.chance(0.5) else _bold(dice)
+    return jitter(dice, dice.pick(PALE)) if dice.chance(0.75) else _bold(dice)
 
 
 def painted_wall(dice: Dice) -> Paint:
@@ -77,7 +77,7 @@ def wooden_floor(dice: Dice) -> Paint:
 
 def carpet(dice: Dice) -> Paint:
     """Wall-to-wall pile."""
-    tone = _bold(dice) if dice.chance(0.6) else jitter(dice, (0.62, 0.58, 0.52), 0.1)
+    tone = _bold(dice) if dice.chance(0.35) else jitter(dice, (0.62, 0.58, 0.52), 0.1)
     return Paint(tone, shade(tone, dice.uniform(0.65, 0.85)), m.SPECKLE, dice.uniform(30, 70))
 
 
@@ -93,7 +93,7 @@ def chequered(dice: Dice) -> Paint:
     return Paint(tone, shade(tone, 0.4) if dice.chance(0.6) else _bold(dice), m.CHECKS, dice.uniform(2, 4), 0.2, 30)
 
 
-WALLS = {"painted": 5.0, "brick": 2.0, "papered": 3.0, "panelled": 1.5, "tiled": 1.0}
+WALLS = {"painted": 6.0, "brick": 1.5, "papered": 2.0, "panelled": 1.5, "tiled": 1.0}
 WALL_PAINTS = {
     "painted": painted_wall,
     "brick": brick_wall,
