@@ -11,6 +11,7 @@ import torch
 import tinyseg as ts
 from tinyseg import nn, optim
 from tinyseg.errors import AnomalyError, ArgumentError, CheckpointError, DTypeError, GraphError
+from tinyseg.optim import adam, arithmetic, rmsprop, sgd
 
 SHAPES = [(3, 4), (5,), (), (2, 1, 2, 2)]
 SGD = [
@@ -61,6 +62,15 @@ def assert_same(ours, theirs, rtol=1e-12):
         np.testing.assert_allclose(p.detach().numpy(), q.detach().numpy(), rtol=rtol, atol=1e-13)
 
 
+@pytest.fixture(params=["fused kernels", "arrays"])
+def arithmetic_used(request, monkeypatch):
+    """Both ways to compute an update: the CPU's kernels, and the array code that half types and GPUs use."""
+    if request.param == "arrays":
+        for module in (sgd, adam, rmsprop):
+            monkeypatch.setattr(module, "updates_for", lambda p, g: arithmetic)
+
+
+@pytest.mark.usefixtures("arithmetic_used")
 @pytest.mark.parametrize(("name", "settings"), CASES, ids=lambda v: v if isinstance(v, str) else "")
 def test_twenty_steps_equal_pytorch(name, settings):
     ours, theirs, rng = twins()
@@ -184,13 +194,45 @@ def test_zero_grad():
     assert p.grad is None
 
 
-def test_float32_stays_float32():
-    p = nn.Parameter(np.ones(3, np.float32))
-    for opt in (optim.Adam([p]), optim.SGD([p], momentum=0.9, nesterov=True), optim.RMSprop([p], centered=True)):
-        p.grad = ts.ones_like(p)
-        opt.step()
-        assert p.dtype == np.float32
-        assert all(t.dtype == np.float32 for t in opt.state[p].values())
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda n, ps: n.Adam(ps, 0.1),
+        lambda n, ps: n.SGD(ps, 0.1, momentum=0.9, nesterov=True),
+        lambda n, ps: n.RMSprop(ps, 0.1, centered=True),
+    ],
+    ids=["Adam", "SGD", "RMSprop"],
+)
+def test_small_float_types_stay_and_step_like_pytorch(make, dtype):
+    p = nn.Parameter(ts.ones(3, dtype=getattr(ts, dtype)))
+    q = torch.nn.Parameter(torch.ones(3, dtype=getattr(torch, dtype)))
+    a, b = make(optim, [p]), make(torch.optim, [q])
+    for g in ([1.0, 2.0, -3.0], [0.5, 0.25, 1.0]):
+        p.grad, q.grad = ts.tensor(g).to(p.dtype), torch.tensor(g).to(q.dtype)
+        a.step()
+        b.step()
+    assert p.dtype == getattr(ts, dtype)
+    assert {k: str(t.dtype) for k, t in a.state[p].items()} == {
+        k: "float32" if k == "step" else dtype for k in a.state[p]
+    }
+    eps = {"float16": 1e-3, "bfloat16": 8e-3, "float32": 1e-7}[dtype]
+    np.testing.assert_allclose(p.detach().to(ts.float64).numpy(), q.detach().double().numpy(), rtol=4 * eps)
+
+
+def test_which_arrays_the_kernels_serve():
+    kernels = arithmetic.updates_for(np.zeros(2), np.zeros(2))
+    assert kernels.__name__ == "tinyseg.kernels.elementwise"
+    assert arithmetic.updates_for(np.zeros(2, np.float16), np.zeros(2, np.float16)) is arithmetic
+    assert arithmetic.updates_for(np.zeros((2, 3)).T, np.zeros((3, 2))) is arithmetic
+
+
+def test_a_gradient_that_does_not_fit_is_named():
+    p = nn.Parameter(np.ones(3))
+    for wrong in (ts.ones(3), ts.ones(2, dtype=ts.float64)):
+        p.grad = wrong
+        with pytest.raises(DTypeError, match=r"Adam.step: a parameter of float64 \(3,\) has a gradient of"):
+            optim.Adam([p]).step()
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import Any
 
-from ..device import array_module
 from ..engine import Array
+from .arithmetic import updates_for
 from .optimizer import Optimizer, State
-from .state import count, zeros_like
+from .state import array_of, count, zeros_like
 
 __all__ = ["Adam", "AdamW"]
 
@@ -44,24 +43,21 @@ class Adam(Optimizer):
             state.update(step=count(), exp_avg=zeros_like(p), exp_avg_sq=zeros_like(p))
             if group["amsgrad"]:
                 state["max_exp_avg_sq"] = zeros_like(p)
-        xp, lr, (beta1, beta2), decay = array_module(p), group["lr"], group["betas"], group["weight_decay"]
         state["step"].data += 1
-        t = int(state["step"].item())
-        g = -g if group["maximize"] else g
-        if decay and group["decoupled_weight_decay"]:
-            p *= 1 - lr * decay
-        elif decay:
-            g = g + decay * p
-        m, v = state["exp_avg"].data, state["exp_avg_sq"].data
-        m += (1 - beta1) * (g - m)
-        v *= beta2
-        v += (1 - beta2) * g * g
-        if group["amsgrad"]:
-            v = xp.maximum(state["max_exp_avg_sq"].data, v, out=state["max_exp_avg_sq"].data)
-        scale = xp.sqrt(v)
-        scale /= math.sqrt(1 - beta2**t)
-        scale += group["eps"]
-        p -= lr / (1 - beta1**t) * (m / scale)
+        updates_for(p, g).adam_update(
+            p,
+            g,
+            state["exp_avg"].data,
+            state["exp_avg_sq"].data,
+            array_of(state, "max_exp_avg_sq"),
+            step=int(state["step"].item()),
+            lr=group["lr"],
+            beta1=group["betas"][0],
+            beta2=group["betas"][1],
+            eps=group["eps"],
+            weight_decay=group["weight_decay"],
+            decoupled=group["decoupled_weight_decay"],
+        )
 
 
 class AdamW(Adam):

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..device import array_module
 from ..engine import Array, Tensor, enable_grad
 from ..errors import ArgumentError, CheckpointError, DTypeError
 from ..nn.state import as_array
@@ -86,9 +87,17 @@ class Optimizer:
         for group in self.param_groups:
             for p in group["params"]:
                 if p.grad is not None:
-                    self.update(p.data, p.grad.data, group, self.state.setdefault(p, {}))
-                    p.bump()  # written in place: a graph that still needs the old values must not use these
+                    self._step(p, p.grad, group)
         return loss
+
+    def _step(self, p: Tensor, grad: Tensor, group: dict[str, Any]) -> None:
+        if (grad.shape, grad.dtype) != (p.shape, p.dtype):
+            raise DTypeError(
+                f"{self._name}.step: a parameter of {p.dtype} {p.shape} has a gradient of {grad.dtype} {grad.shape}"
+            )
+        g = grad.data if not group.get("maximize") else array_module(grad.data).asarray(-grad.data)
+        self.update(p.data, g, group, self.state.setdefault(p, {}))
+        p.bump()  # written in place: a graph that still needs the old values must not use these
 
     def update(self, p: Array, g: Array, group: dict[str, Any], state: State) -> None:
         """One step of the parameter `p` with gradient `g`, in place; `g` is not changed."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ..device import array_module
 from ..engine import Array
+from .arithmetic import updates_for
 from .optimizer import Optimizer, State
-from .state import count, zeros_like
+from .state import array_of, count, zeros_like
 
 __all__ = ["RMSprop"]
 
@@ -37,25 +37,19 @@ class RMSprop(Optimizer):
 
     def update(self, p: Array, g: Array, group: dict[str, Any], state: State) -> None:
         """One step of one parameter."""
-        xp, alpha = array_module(p), group["alpha"]
         if not state:
             wanted = {"square_avg": True, "momentum_buffer": group["momentum"] > 0, "grad_avg": group["centered"]}
             state.update(step=count(), **{name: zeros_like(p) for name, on in wanted.items() if on})
         state["step"].data += 1
-        g = -g if group["maximize"] else g
-        if group["weight_decay"]:
-            g = g + group["weight_decay"] * p
-        v = state["square_avg"].data
-        v *= alpha
-        v += (1 - alpha) * g * g
-        if group["centered"]:
-            mean = state["grad_avg"].data
-            mean += (1 - alpha) * (g - mean)
-            v = v - mean * mean
-        step = g / (xp.sqrt(v) + group["eps"])
-        if group["momentum"] > 0:
-            b = state["momentum_buffer"].data
-            b *= group["momentum"]
-            b += step
-            step = b
-        p -= group["lr"] * step
+        updates_for(p, g).rmsprop_update(
+            p,
+            g,
+            state["square_avg"].data,
+            array_of(state, "momentum_buffer"),
+            array_of(state, "grad_avg"),
+            lr=group["lr"],
+            alpha=group["alpha"],
+            eps=group["eps"],
+            weight_decay=group["weight_decay"],
+            momentum=group["momentum"],
+        )

@@ -7,8 +7,9 @@ from typing import Any
 
 from ..engine import Array
 from ..errors import ArgumentError
+from .arithmetic import updates_for
 from .optimizer import Optimizer, State
-from .state import zeros_like
+from .state import array_of, zeros_like
 
 __all__ = ["SGD"]
 
@@ -43,19 +44,16 @@ class SGD(Optimizer):
 
     def update(self, p: Array, g: Array, group: dict[str, Any], state: State) -> None:
         """One step of one parameter."""
-        g = -g if group["maximize"] else g
-        if group["weight_decay"]:
-            g = g + group["weight_decay"] * p
-        if group["momentum"]:
-            g = self._with_momentum(g, group, state)
-        p -= group["lr"] * g
-
-    @staticmethod
-    def _with_momentum(g: Array, group: dict[str, Any], state: State) -> Array:
-        momentum, first = group["momentum"], not state
-        if first:
-            state["momentum_buffer"] = zeros_like(g)
-        b = state["momentum_buffer"].data
-        b *= momentum
-        b += g if first else (1 - group["dampening"]) * g
-        return g + momentum * b if group["nesterov"] else b
+        first = not state
+        if group["momentum"] and first:
+            state["momentum_buffer"] = zeros_like(p)
+        updates_for(p, g).sgd_update(
+            p,
+            g,
+            array_of(state, "momentum_buffer") if group["momentum"] else None,
+            lr=group["lr"],
+            momentum=group["momentum"],
+            dampening=0.0 if first else group["dampening"],
+            weight_decay=group["weight_decay"],
+            nesterov=group["nesterov"],
+        )

@@ -7,7 +7,7 @@ import numpy as np
 from ..device import array_module
 from ..engine import Array, Tensor
 
-__all__ = ["count", "zeros_like"]
+__all__ = ["array_of", "count", "zeros_like"]
 
 
 def count() -> Tensor:
@@ -18,3 +18,8 @@ def count() -> Tensor:
 def zeros_like(p: Array) -> Tensor:
     """Zeros beside the parameter."""
     return Tensor(array_module(p).zeros_like(p))
+
+
+def array_of(state: dict[str, Tensor], name: str) -> Array | None:
+    """The array of an entry, None where the settings do not need it."""
+    return state[name].data if name in state else None
