@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 
 from .. import random
+from ..backward import differentiate
 from ..device import array_module, special
 from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError
+from ..kernels import elementwise as fused
 from ..kernels import softmax as kernel
 from .checks import as_tensor, axis, floating, is_float, tensor_arg
 from .elementwise import Where, clamp, exp, where
@@ -27,7 +29,7 @@ class Relu(Op):
     saves = {"y": "x"}
 
     def forward(self, x: Array) -> Array:
-        return array_module(x).maximum(x, 0)
+        return fused.relu(x)
 
     def backward(self, gy: Tensor) -> Tensor:
         return ReluGrad(self.saved[0].data)(gy)
@@ -39,7 +41,7 @@ class ReluGrad(Op):
     positive: Array
 
     def forward(self, x: Array) -> Array:
-        return x * (self.positive > 0)
+        return fused.relu_grad(x, self.positive)
 
     def backward(self, gy: Tensor) -> Tensor:
         return ReluGrad(self.positive)(gy)
@@ -51,7 +53,7 @@ class Sigmoid(Op):
     saves = {"y": "x"}
 
     def forward(self, x: Array) -> Array:
-        return _sigmoid(x)
+        return fused.sigmoid(x)
 
     def backward(self, gy: Tensor) -> Tensor:
         (y,) = self.saved
@@ -101,6 +103,60 @@ class Erf(Op):
         return gy * exp(-(x * x)) * (2 / math.sqrt(math.pi))
 
 
+class Gate(Op):
+    """y = x · share(x): silu, gelu and gelu's tanh form, forward and backward in one pass each"""
+
+    kind: str
+    saves = {"x": "x"}
+
+    def forward(self, x: Array) -> Array:
+        return GATES[self.kind][0](x)
+
+    def backward(self, gy: Tensor) -> Tensor:
+        return GateGrad(self.kind)(gy, self.saved[0])
+
+
+class GateGrad(Op):
+    """gx of Gate; its own backward differentiates the formula of Gate once more"""
+
+    kind: str
+    saves = {"gy": "gy x", "x": "gy x"}
+
+    def forward(self, gy: Array, x: Array) -> Array:
+        return GATES[self.kind][1](gy, x)
+
+    def backward(self, ggx: Tensor) -> tuple[Tensor | None, ...]:
+        written_out = GATES[self.kind][2]
+
+        def gradient(gy: Tensor, x: Tensor) -> tuple[Tensor | None, ...]:
+            return differentiate(lambda x: (written_out(x),), (x,), (gy,))
+
+        return differentiate(gradient, self.saved, (ggx,))
+
+
+def _silu(x: Tensor) -> Tensor:
+    return x * sigmoid(x)
+
+
+def _gelu(x: Tensor) -> Tensor:
+    return x * 0.5 * (1.0 + Erf()(x * math.sqrt(0.5)))
+
+
+def _gelu_tanh(x: Tensor) -> Tensor:
+    return x * 0.5 * (1.0 + tanh((x + x**3 * 0.044715) * math.sqrt(2 / math.pi)))
+
+
+GATES: dict[str, Any] = {
+    "silu": (fused.silu, fused.silu_grad, _silu),
+    "gelu": (fused.gelu, fused.gelu_grad, _gelu),
+    "gelu_tanh": (
+        lambda x: fused.gelu(x, "tanh"),
+        lambda gy, x: fused.gelu_grad(gy, x, "tanh"),
+        _gelu_tanh,
+    ),
+}
+
+
 class Softmax(Op):
     """y_k = e^x_k / Σ_j e^x_j over the middle of three axes (outer, K, inner),  gx = y (gy - Σ_k gy_k y_k)"""
 
@@ -125,13 +181,6 @@ class LogSoftmax(Op):
     def backward(self, gy: Tensor) -> Tensor:
         (y,) = self.saved
         return gy - exp(y) * sum(gy, 1, keepdim=True)
-
-
-def _sigmoid(x: Array) -> Array:
-    """Without overflow: e^-|x| is at most 1."""
-    xp = array_module(x)
-    small = xp.exp(-abs(x))
-    return (xp.where(x >= 0, 1, small) / (1 + small)).astype(x.dtype)
 
 
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
@@ -167,8 +216,7 @@ def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
 
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
     """x · sigmoid(x), also called swish."""
-    x = floating("silu", input)
-    return x * sigmoid(x)
+    return Gate("silu")(floating("silu", input))
 
 
 def mish(input: Tensor, inplace: bool = False) -> Tensor:
@@ -181,10 +229,10 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     """x Φ(x) with the normal distribution function Φ; `approximate='tanh'` uses its tanh form."""
     x = floating("gelu", input)
     if approximate == "none":
-        return x * 0.5 * (1.0 + Erf()(x * math.sqrt(0.5)))
+        return Gate("gelu")(x)
     if approximate != "tanh":
         raise ArgumentError(f"gelu: approximate must be 'none' or 'tanh', got {approximate!r}")
-    return x * 0.5 * (1.0 + tanh((x + x**3 * 0.044715) * math.sqrt(2 / math.pi)))
+    return Gate("gelu_tanh")(x)
 
 
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:

@@ -64,7 +64,7 @@ def interpolate(
     if min(out) < 1:
         raise ShapeError(f"interpolate: the output would have size {out} (input {x.shape})")
     if mode == "nearest":
-        taps = [kernel.nearest_taps(n, m, s) for n, m, s in zip(x.shape[2:], out, scales, strict=True)]
+        taps = [kernel.nearest_taps(n, m, s, x.dtype.type) for n, m, s in zip(x.shape[2:], out, scales, strict=True)]
     else:
         corners = bool(align_corners)
         taps = [kernel.bilinear_taps(n, m, corners, s) for n, m, s in zip(x.shape[2:], out, scales, strict=True)]
