@@ -137,5 +137,6 @@ def test_import_is_fast_and_light():
     heavy = "numba", "matplotlib", "cupy", "scipy", "torch", "PIL", "typer", "rich", "safetensors", "threadpoolctl"
     loaded = run(f"import sys, tinyseg; print([m for m in {heavy} if m in sys.modules])")
     assert loaded == "[]"
-    measure = "import time; t = time.perf_counter(); import tinyseg; print(time.perf_counter() - t)"
+    # processor time, and the best of five: other programs on this machine do not count
+    measure = "import time; t = time.process_time(); import tinyseg; print(time.process_time() - t)"
     assert min(float(run(measure)) for _ in range(5)) < 0.3

@@ -21,7 +21,7 @@ def _reflected(function: Any) -> Any:
 
 def _refused(sign: str) -> Any:
     def refuse(self: Tensor, *_: Any) -> Tensor:
-        raise GraphError(f"{sign}: Tensors are not changed in place; write t = t {sign[0]} ... or t.assign_(value)")
+        raise GraphError(f"{sign}: Tensors are not changed in place; write t = t {sign[:-1]} ... or t.assign_(value)")
 
     return refuse
 

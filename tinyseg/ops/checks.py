@@ -89,7 +89,7 @@ def axes(caller: str, dim: Any, ndim: int) -> tuple[int, ...]:
     """The axes that `dim` names (None: all), non-negative and sorted, each once."""
     if dim is None:
         return tuple(range(ndim))
-    listed = tuple(dim) if isinstance(dim, Sequence) else (dim,)
+    listed = tuple(dim) if isinstance(dim, Sequence) and not isinstance(dim, str) else (dim,)
     found = tuple(axis(caller, d, ndim) for d in listed)
     if len(set(found)) != len(found):
         raise ArgumentError(f"{caller}: dim names an axis twice: {dim!r}")

@@ -1,0 +1,263 @@
+"""Bad arguments: one line that names the function, the argument, what came and what was expected."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import tinyseg as ts
+import tinyseg.nn.functional as F
+from tinyseg.errors import ArgumentError, BoundsError, DTypeError, ShapeError, TinysegError
+
+IMAGE, WEIGHT, FILTER = ts.zeros(1, 2, 5, 5), ts.zeros(3, 4, 3, 3), ts.zeros(3, 2, 3, 3)
+LOGITS, TARGET = ts.zeros(2, 3, 4, 4), ts.zeros(2, 4, 4, dtype=ts.int64)
+
+MISTAKES = {  # what is called, the class of error, what the message says
+    "channels": (
+        lambda: F.conv2d(IMAGE, WEIGHT),
+        ShapeError,
+        "conv2d: weight expects 4 channels per group but input has 2 channels / 1 group "
+        "(input (1, 2, 5, 5), weight (3, 4, 3, 3))",
+    ),
+    "groups": (lambda: F.conv2d(IMAGE, FILTER, groups=2), ShapeError, "2 channels / 2 groups"),
+    "groups 0": (
+        lambda: F.conv2d(IMAGE, FILTER, groups=0),
+        ArgumentError,
+        "conv2d: groups must be a positive integer, got 0",
+    ),
+    "bias": (lambda: F.conv2d(IMAGE, FILTER, ts.zeros(2)), ShapeError, "conv2d: bias must have shape (3,), got (2,)"),
+    "window": (
+        lambda: F.conv2d(IMAGE, FILTER, dilation=3),
+        ShapeError,
+        "conv2d: the window (7, 7) (dilation included) is larger than the padded input (5, 5)",
+    ),
+    "stride 0": (lambda: F.conv2d(IMAGE, FILTER, stride=0), ArgumentError, "conv2d: stride must be at least 1, got 0"),
+    "padding -1": (
+        lambda: F.conv2d(IMAGE, FILTER, padding=-1),
+        ArgumentError,
+        "conv2d: padding must be at least 0, got -1",
+    ),
+    "padding name": (lambda: F.conv2d(IMAGE, FILTER, padding="full"), ArgumentError, "'valid' or 'same', got 'full'"),
+    "same, stride": (
+        lambda: F.conv2d(IMAGE, FILTER, padding="same", stride=2),
+        ArgumentError,
+        "conv2d: padding='same' needs stride 1, got (2, 2)",
+    ),
+    "rank": (
+        lambda: F.conv2d(ts.zeros(5, 5), FILTER),
+        ShapeError,
+        "conv2d: input must be (N, C, H, W) or (C, H, W), got shape (5, 5)",
+    ),
+    "not a tensor": (
+        lambda: F.conv2d(np.zeros((1, 2, 5, 5)), FILTER),
+        DTypeError,
+        "conv2d: input must be a Tensor, got ndarray",
+    ),
+    "types": (lambda: F.conv2d(IMAGE.double(), FILTER), DTypeError, "conv2d: input is float64 but weight is float32"),
+    "output_padding": (
+        lambda: F.conv_transpose2d(IMAGE, ts.zeros(2, 3, 3, 3), stride=2, output_padding=2),
+        ArgumentError,
+        "conv_transpose2d: output_padding (2, 2) must be below the larger of stride (2, 2) and dilation (1, 1)",
+    ),
+    "transposed channels": (
+        lambda: F.conv_transpose2d(IMAGE, WEIGHT),
+        ShapeError,
+        "conv_transpose2d: weight expects 3 channels in 1 group but input has 2 channels",
+    ),
+    "transposed to nothing": (
+        lambda: F.conv_transpose2d(IMAGE, ts.zeros(2, 3, 1, 1), padding=3),
+        ShapeError,
+        "would have size (-1, -1)",
+    ),
+    "pool padding": (
+        lambda: F.max_pool2d(IMAGE, 2, padding=2),
+        ArgumentError,
+        "max_pool2d: padding (2, 2) must be at most half of kernel_size (2, 2)",
+    ),
+    "pool window": (lambda: F.avg_pool2d(IMAGE, 7), ShapeError, "avg_pool2d: the output would have size (0, 0)"),
+    "pool triple": (
+        lambda: F.max_pool2d(IMAGE, (2, 2, 2)),
+        ArgumentError,
+        "max_pool2d: kernel_size must be an integer or a pair",
+    ),
+    "divisor": (
+        lambda: F.avg_pool2d(IMAGE, 2, divisor_override=0),
+        ArgumentError,
+        "divisor_override must be an integer other than 0",
+    ),
+    "interpolate nothing": (
+        lambda: F.interpolate(IMAGE),
+        ArgumentError,
+        "interpolate: give size or scale_factor, one of them",
+    ),
+    "interpolate both": (lambda: F.interpolate(IMAGE, 3, 2.0), ArgumentError, "one of them; got 3 and 2.0"),
+    "interpolate mode": (
+        lambda: F.interpolate(IMAGE, 3, mode="bicubic"),
+        ArgumentError,
+        "'nearest' or 'bilinear', got 'bicubic'",
+    ),
+    "interpolate antialias": (
+        lambda: F.interpolate(IMAGE, 3, antialias=True),
+        ArgumentError,
+        "antialias=True is not supported",
+    ),
+    "interpolate corners": (
+        lambda: F.interpolate(IMAGE, 3, align_corners=True),
+        ArgumentError,
+        "align_corners is for mode 'bilinear'",
+    ),
+    "interpolate to nothing": (lambda: F.interpolate(IMAGE, scale_factor=0.1), ShapeError, "would have size (0, 0)"),
+    "pad odd": (
+        lambda: F.pad(IMAGE, (1, 2, 3)),
+        ArgumentError,
+        "pad: expected (before, after) pairs for at most 4 axes, got (1, 2, 3)",
+    ),
+    "pad reflect": (
+        lambda: F.pad(IMAGE, (5, 0), "reflect"),
+        ShapeError,
+        "mode 'reflect' needs widths below the axis size 5, got (5, 0)",
+    ),
+    "pad mode": (lambda: F.pad(IMAGE, (1, 0), "mirror"), ArgumentError, "got 'mirror'"),
+    "pad away": (lambda: F.pad(IMAGE, (-3, -3)), ShapeError, "leave nothing of axis 3 of size 5"),
+    "class": (
+        lambda: F.cross_entropy(LOGITS, TARGET + 3),
+        BoundsError,
+        "cross_entropy: target holds class 3, input has classes 0 to 2",
+    ),
+    "class -1": (lambda: F.nll_loss(LOGITS, TARGET - 1), BoundsError, "nll_loss: target holds class -1"),
+    "target shape": (
+        lambda: F.cross_entropy(LOGITS, TARGET[0]),
+        ShapeError,
+        "target must have shape (2, 4, 4) for this input, got (4, 4)",
+    ),
+    "target type": (
+        lambda: F.cross_entropy(LOGITS, TARGET > 0),
+        DTypeError,
+        "cross_entropy: target must be integer classes, got bool",
+    ),
+    "probabilities": (
+        lambda: F.cross_entropy(LOGITS, TARGET.float()),
+        ShapeError,
+        "need input's shape (2, 3, 4, 4), got (2, 4, 4)",
+    ),
+    "class weights": (
+        lambda: F.cross_entropy(LOGITS, TARGET, ts.ones(4)),
+        ShapeError,
+        "weight one number for each class",
+    ),
+    "nll weights": (lambda: F.nll_loss(LOGITS, TARGET, ts.ones(4)), ShapeError, "nll_loss: input (2, 3, 4, 4) needs"),
+    "reduction": (
+        lambda: F.cross_entropy(LOGITS, TARGET, reduction="avg"),
+        ArgumentError,
+        "reduction must be 'mean', 'sum' or 'none', got 'avg'",
+    ),
+    "old reduction": (
+        lambda: F.mse_loss(X2, X2, size_average=True),
+        ArgumentError,
+        "size_average and reduce are not supported",
+    ),
+    "smoothing": (lambda: F.cross_entropy(LOGITS, TARGET, label_smoothing=2), ArgumentError, "between 0 and 1, got 2"),
+    "bce shapes": (
+        lambda: F.binary_cross_entropy_with_logits(X2, ts.zeros(2, 1)),
+        ShapeError,
+        "target must have input's shape (2, 3), got (2, 1)",
+    ),
+    "mse shapes": (
+        lambda: F.mse_loss(X2, ts.zeros(3)),
+        ShapeError,
+        "mse_loss: target must have input's shape (2, 3), got (3,)",
+    ),
+    "dice rank": (
+        lambda: F.dice_loss(ts.zeros(3), TARGET),
+        ShapeError,
+        "dice_loss: input must be (N, C, ...), got shape (3,)",
+    ),
+    "norm one value": (
+        lambda: F.batch_norm(ts.zeros(1, 3), None, None, training=True),
+        ShapeError,
+        "more than one value per channel",
+    ),
+    "norm weight": (
+        lambda: F.batch_norm(X2, None, None, ts.ones(2), training=True),
+        ShapeError,
+        "batch_norm: weight must have shape (3,), got (2,) (input (2, 3))",
+    ),
+    "norm statistics": (
+        lambda: F.batch_norm(X2, None, None),
+        ArgumentError,
+        "training=False needs running_mean and running_var",
+    ),
+    "softmax axis": (lambda: F.softmax(X2, 2), BoundsError, "softmax: dim 2 is out of range for a Tensor with 2 axes"),
+    "softmax integers": (
+        lambda: F.softmax(TARGET, 0),
+        TinysegError,
+        "softmax: input must be of a floating-point type, got int64",
+    ),
+    "matmul": (lambda: X2 @ X2, ShapeError, "matmul: shapes (2, 3) and (2, 3) do not multiply"),
+    "matmul 0-d": (lambda: X2 @ ts.tensor(1.0), ShapeError, "matmul: both Tensors need at least one axis"),
+    "linear": (lambda: F.linear(X2, ts.zeros(4, 2)), ShapeError, "linear: input (2, 3)"),
+    "cat": (
+        lambda: ts.cat([X2, ts.zeros(2, 4)]),
+        ShapeError,
+        "cat: tensors[1] has shape (2, 4), which differs from (2, 3) outside axis 0",
+    ),
+    "cat nothing": (lambda: ts.cat([]), ArgumentError, "cat: expected at least one Tensor"),
+    "stack": (lambda: ts.stack([X2, ts.zeros(3)]), ShapeError, "stack: the Tensors differ in shape"),
+    "split": (
+        lambda: ts.split(X2, [1, 1], 1),
+        ShapeError,
+        "split: sections (1, 1) do not add up to 3, the size of axis 1",
+    ),
+    "reshape": (lambda: X2.reshape(4, -1), ShapeError, "reshape: 6 elements of shape (2, 3) do not fill shape (4, -1)"),
+    "permute": (lambda: X2.permute(0, 0), ArgumentError, "permute: dims must name each of the 2 axes once, got (0, 0)"),
+    "expand": (lambda: X2.expand(3, 3), ShapeError, "broadcast_to: shape (2, 3) does not stretch to (3, 3)"),
+    "axis twice": (lambda: X2.sum((0, -2)), ArgumentError, "sum: dim names an axis twice: (0, -2)"),
+    "axis type": (lambda: X2.sum("rows"), DTypeError, "sum: dim must be an integer, got 'rows'"),
+    "mean of integers": (lambda: TARGET.mean(), DTypeError, "mean: input must be of a floating-point type, got int64"),
+    "largest of none": (lambda: ts.zeros(0).max(), ShapeError, "has no element to choose"),
+    "gather": (
+        lambda: X2.gather(0, ts.tensor([[2, 0, 0]])),
+        BoundsError,
+        "gather: index runs from 0 to 2, axis 0 has 2 elements",
+    ),
+    "index_select": (lambda: ts.index_select(X2, 1, ts.tensor([-1])), BoundsError, "index_select: index runs from -1"),
+    "where": (lambda: ts.where(X2, X2, X2), DTypeError, "where: condition must be of type bool, got float32"),
+    "clamp": (lambda: ts.clamp(X2), ArgumentError, "clamp: at least one of min and max"),
+    "rounding": (
+        lambda: ts.div(X2, 2, rounding_mode="up"),
+        ArgumentError,
+        "div: rounding_mode must be None, 'floor' or 'trunc', got 'up'",
+    ),
+    "integer power": (lambda: TARGET**-1, ArgumentError, "pow: integers to the negative power -1"),
+    "item": (lambda: X2.item(), ShapeError, "item: expected a Tensor with one element, got shape (2, 3)"),
+    "add text": (lambda: X2 + "a", DTypeError, "add: other must be a Tensor, got str"),
+    "complex": (lambda: X2 * 1j, DTypeError, "mul: "),
+    "gelu": (lambda: F.gelu(X2, "fast"), ArgumentError, "gelu: approximate must be 'none' or 'tanh', got 'fast'"),
+    "hardtanh": (lambda: F.hardtanh(X2, 1.0, -1.0), ArgumentError, "hardtanh: min_val 1.0 is above max_val -1.0"),
+    "shape": (
+        lambda: X2 + ts.zeros(2),
+        ShapeError,
+        "add: shapes (2, 3) and (2,) do not broadcast: axis -1 has 3 and 2",
+    ),
+    "gt shapes": (lambda: X2.gt(ts.zeros(2)), ShapeError, "gt: shapes (2, 3) and (2,) do not broadcast"),
+    "relu of an array": (
+        lambda: F.relu(np.zeros(2)),
+        DTypeError,
+        "relu: input must be a Tensor, got ndarray; wrap it with ts.tensor(...)",
+    ),
+    "isnan of a number": (lambda: ts.isnan(1.0), DTypeError, "isnan: input must be a Tensor, got float"),
+    "matmul of a list": (lambda: [1.0, 2.0] @ X2, DTypeError, "matmul: input must be a Tensor, got list"),
+}
+X2 = ts.zeros(2, 3)
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_mistakes(name):
+    mistake, kind, expected = MISTAKES[name]
+    with pytest.raises(TinysegError) as caught:
+        mistake()
+    message = str(caught.value)
+    assert isinstance(caught.value, kind), repr(caught.value)
+    assert expected in message
+    assert "\n" not in message
+    assert ": " in message
