@@ -1,0 +1,81 @@
+"""How kernels are launched: one at a time, BLAS at one thread meanwhile, whichever thread calls."""
+
+import threading
+
+import ml_dtypes
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from tinyseg.kernels import conv2d, jit
+from tinyseg.kernels.backend import narrow, native
+from tinyseg.kernels.conv2d import ConvGeometry
+
+
+def blas_threads():
+    return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+
+
+def test_a_launch_holds_blas_at_one_thread_and_gives_it_back():
+    jit.blas_pools()
+    with threadpool_limits(2, user_api="blas"):
+        before = blas_threads()
+        with jit.launch():
+            with jit.launch():
+                assert set(blas_threads()) == {1}
+            assert set(blas_threads()) == {1}  # the inner launch gave nothing back
+        assert blas_threads() == before
+
+
+def test_a_launch_gives_blas_back_after_an_error():
+    before = blas_threads()
+    with pytest.raises(KeyError), jit.launch():
+        raise KeyError
+    assert blas_threads() == before
+
+
+def test_threads_that_launch_at_once_take_turns():
+    rng = np.random.default_rng(0)
+    geometry = ConvGeometry((1, 1), ((1, 1), (1, 1)))
+    x, w = rng.standard_normal((2, 4, 16, 16)), rng.standard_normal((4, 4, 3, 3))
+    expected = conv2d.forward(x, w, geometry)
+    results: list[np.ndarray] = []
+
+    def work():
+        results.extend(conv2d.forward(x, w, geometry) for _ in range(10))
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(results) == 40
+    assert all(r.tobytes() == expected.tobytes() for r in results)
+
+
+def test_the_cache_folder_follows_the_sources(tmp_path, monkeypatch):
+    monkeypatch.setenv("TINYSEG_CACHE", str(tmp_path))
+    assert jit.cache_folder().is_relative_to(tmp_path)
+    assert jit.cache_folder() == jit.cache_folder()
+    monkeypatch.setattr(jit, "__file__", str(tmp_path / "kernels" / "jit.py"))
+    (tmp_path / "kernels").mkdir()
+    empty = jit.cache_folder()
+    (tmp_path / "kernels" / "new.py").write_text("x = 1")
+    assert jit.cache_folder() != empty
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
+def test_half_types_go_to_float32_and_back(dtype):
+    x = np.arange(6).reshape(2, 3).astype(dtype).T
+    wide = native(x)
+    assert wide.dtype == np.float32
+    assert wide.flags.c_contiguous
+    assert narrow(wide, x).dtype == dtype
+
+
+def test_native_arrays_pass_unchanged_unless_read_only():
+    x = np.ones((2, 3))
+    assert native(x) is x
+    assert narrow(x, x) is x
+    x.flags.writeable = False
+    assert native(x).flags.writeable
