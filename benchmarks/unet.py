@@ -52,8 +52,9 @@ def agreement(width: int, size: int, smooth: bool) -> None:
     _, eg = gradients(exact, x, t)
     name = "SiLU, average pooling" if smooth else "ReLU, max pooling"
     print(
-        f"float32, width {width}, {name}: outputs differ by {np.abs(y - ty).max():.1e}, gradients by {error(g, tg):.1e}; "
-        f"from PyTorch's float64 ours are {error(g, eg):.1e} away, PyTorch's own float32 {error(tg, eg):.1e}"
+        f"float32, width {width}, {name}: outputs differ by {np.abs(y - ty).max():.1e}, "
+        f"gradients by {error(g, tg):.1e}; from PyTorch's float64 ours are {error(g, eg):.1e} away, "
+        f"PyTorch's own float32 {error(tg, eg):.1e}"
     )
 
 

@@ -86,7 +86,9 @@ def worst(ours, theirs) -> float:
     )
 
 
-@pytest.mark.parametrize(("width", "bilinear", "size"), [(64, False, (32, 32)), (8, True, (37, 50)), (8, False, (29, 17))])
+@pytest.mark.parametrize(
+    ("width", "bilinear", "size"), [(64, False, (32, 32)), (8, True, (37, 50)), (8, False, (29, 17))]
+)
 def test_outputs_and_every_gradient_in_float64(width: int, bilinear: bool, size: tuple[int, int]) -> None:
     ours, theirs = pair(width, bilinear)
     (x, y, loss), (tx, ty, tloss) = losses(ours, theirs, *problem(size, "float64"))

@@ -156,7 +156,7 @@ def grad(
 
 
 def differentiate(
-    formula: Callable[..., tuple[Tensor, ...]],
+    formula: Callable[..., tuple[Tensor | None, ...]],
     inputs: Sequence[Tensor | None],
     cotangents: Sequence[Tensor | None],
 ) -> tuple[Tensor | None, ...]:
@@ -170,7 +170,8 @@ def differentiate(
     with enable_grad():
         # fresh nodes: the walk stops at them, however the inputs depend on each other
         fresh = [None if x is None else alias(x) for x in inputs]
-        pairs = [(y, g) for y, g in zip(formula(*fresh), cotangents, strict=True) if g is not None and y.requires_grad]
+        outputs = zip(formula(*fresh), cotangents, strict=True)
+        pairs = [(y, g) for y, g in outputs if y is not None and g is not None and y.requires_grad]
     xs = [x for x in fresh if x is not None and x.requires_grad]
     ys, gys = [y for y, _ in pairs], [g for _, g in pairs]
     found = iter(grad(ys, xs, gys, create_graph=is_grad_enabled(), allow_unused=True) if ys else [None] * len(xs))
