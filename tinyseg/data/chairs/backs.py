@@ -65,7 +65,7 @@ def spindles(dice: Dice, model: Model, plan: Plan, paints: Paints) -> None:
     for k in range(count):
         x = (2 * (k + 0.5) / count - 1) * 0.8
         top = (1 - x * x) ** 0.35
-        model.beam(point(plan, x * 0.9, 0.0), point(plan, x, top), (0.008, 0.008), paints.frame, CYLINDER)
+        model.beam(point(plan, x * 0.9, 0.0), point(plan, x, top), (0.01, 0.01), paints.frame, CYLINDER)
 
 
 def cross(dice: Dice, model: Model, plan: Plan, paints: Paints) -> None:

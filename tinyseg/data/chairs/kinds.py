@@ -191,7 +191,7 @@ def shell(dice: Dice, model: Model, plan: Plan, paints: Paints) -> bool:
     backs.curved(dice, model, plan._replace(width=w * 0.95, lean=0.1), paints)
     model.pillow((0, -d + 0.02, plan.seat + 0.06), (w * 0.92, 0.05, 0.09), paints.seat)
     for sx, sy in ((-1, -1), (1, -1), (-1, 1), (1, 1)):
-        model.rod((sx * 0.09, sy * 0.09, plan.seat - 0.04), (sx * w, sy * (d + 0.02), 0), 0.019, paints.frame, 0.7)
+        model.rod((sx * 0.09, sy * 0.09, plan.seat - 0.04), (sx * w, sy * (d + 0.02), 0), 0.022, paints.frame, 0.7)
     model.box((0, 0, plan.seat - 0.05), (0.11, 0.11, 0.012), paints.frame)
     has_arms = dice.chance(0.4)
     if has_arms:
@@ -213,7 +213,7 @@ def shell(dice: Dice, model: Model, plan: Plan, paints: Paints) -> bool:
 
 def folding(dice: Dice, model: Model, plan: Plan, paints: Paints) -> bool:
     """Two crossing frames: the long one runs from the front feet to the top of the back."""
-    d, thick = plan.depth, (0.014, 0.018)
+    d, thick = plan.depth, (0.018, 0.020)
     top, back_y = plan.seat + plan.back, -d - plan.lean
     for side in (-1, 1):
         x = side * plan.width
@@ -231,7 +231,7 @@ def folding(dice: Dice, model: Model, plan: Plan, paints: Paints) -> bool:
 
 def cantilever(dice: Dice, model: Model, plan: Plan, paints: Paints) -> bool:
     """One bent steel tube: runners on the floor, up in front, back under the seat and up the back; no rear legs."""
-    r, w, d = dice.uniform(0.014, 0.018), plan.width, plan.depth
+    r, w, d = dice.uniform(0.017, 0.021), plan.width, plan.depth
     for side in (-1, 1):
         x = side * w
         path = ((x, -d, r), (x, d, r), (x, d, plan.seat - 0.03), (x, -d, plan.seat - 0.03))

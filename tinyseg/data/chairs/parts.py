@@ -42,7 +42,7 @@ CORNERS = ((-1, -1), (1, -1), (-1, 1), (1, 1))  # back left, back right, front l
 def draw_legs(dice: Dice) -> Legs:
     """Wooden legs of any make."""
     return Legs(
-        dice.uniform(0.018, 0.032),
+        dice.uniform(0.022, 0.034),
         dice.weigh({0.0: 2, 0.03: 1, 0.07: 1}),
         dice.uniform(0.55, 1.0),
         dice.pick((BOX, BOX, CYLINDER)),
@@ -62,7 +62,7 @@ def stretchers(dice: Dice, model: Model, plan: Plan, legs: Legs, paint: int) -> 
     style = dice.weigh({"none": 2, "sides": 1, "around": 1, "H": 1})
     z = plan.seat * dice.uniform(0.25, 0.5)
     grow = legs.splay * (1 - z / plan.seat)
-    x, y, thick = plan.width - legs.thick + grow, plan.depth - legs.thick + grow, (0.012, 0.014)
+    x, y, thick = plan.width - legs.thick + grow, plan.depth - legs.thick + grow, (0.014, 0.016)
     if style == "none":
         return
     for side in (-x, x):

@@ -184,7 +184,7 @@ def furnish(dice: Dice, bounds: Bounds) -> Interior:
         faces[int(dice.uniform(0, 4))] = len(paints)
         paints.append(WALL_PAINTS[dice.weigh(WALLS)](dice))
     decals: list[list[float]] = []
-    if dice.chance(0.4):
+    if dice.chance(0.3):
         decals.append(_rug(dice, paints))
     for face, axis, most in ((3, 0, 4), (0, 2, 2), (1, 2, 2)):
         for _ in range(int(dice.uniform(0, most))):
