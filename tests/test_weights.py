@@ -137,3 +137,23 @@ def test_a_full_disk_leaves_the_previous_file_intact(tmp_path):
     assert "w.safetensors could not be written" in out.stdout
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_rename_that_fails_leaves_the_previous_file_intact(tmp_path, monkeypatch):
+    path = tmp_path / "w.safetensors"
+    ts.save({"x": ts.ones(3)}, path)
+
+    def fail(source, target):
+        raise OSError("no rename today")
+
+    monkeypatch.setattr("os.replace", fail)
+    with pytest.raises(CheckpointError, match="no rename today"):
+        ts.save({"x": ts.zeros(3)}, path)
+    assert ts.load(path)["x"].numpy().tolist() == [1, 1, 1]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_run_left_is_replaced(tmp_path):
+    (tmp_path / ".w.safetensors.partial").write_bytes(b"half a file")
+    ts.save({"x": ts.ones(3)}, tmp_path / "w.safetensors")
+    assert [p.name for p in tmp_path.iterdir()] == ["w.safetensors"]

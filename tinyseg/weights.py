@@ -34,7 +34,7 @@ def save(tensors: Mapping[str, Any], path: str | os.PathLike[str], metadata: Map
     target = Path(path)
     arrays = {_key(name): _array(name, value) for name, value in _items(tensors)}
     text = {**_text(metadata or {}), _CHECKSUM: _checksum(arrays)}
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    partial = target.with_name(f".{target.name}.partial")  # one name: what a killed run left, the next save replaces
     try:
         save_file(arrays, partial, text)
         _flush(partial)
