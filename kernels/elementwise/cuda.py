@@ -1,6 +1,7 @@
 """The same functions as array expressions: NumPy's ufuncs hand CuPy arrays to CuPy, an expression a launch.
 
-One pass per operation, as NumPy would: right, not yet fused. `cpu.py` shows what fusing them looks like.
+One pass per operation, as NumPy would: right, not yet fused. `cpu.py` shows what fusing them looks like. The updates of
+the optimisers have no entry here: `tinyseg/optim/arithmetic.py` is their array form.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["activate", "activate_grad", "adam", "combine", "rmsprop", "sgd"]
+__all__ = ["activate", "activate_grad", "combine"]
 
 Array = Any
 
@@ -61,43 +62,3 @@ def _erf(x: Array) -> Array:
     from cupyx.scipy.special import erf
 
     return erf(x)
-
-
-def sgd(p: Array, g: Array, buffer: Array, lr, momentum, undamped, weight_decay, nesterov) -> None:
-    """p and its buffer after a step; see the contract."""
-    d = g + weight_decay * p
-    if buffer.size:
-        buffer *= momentum
-        buffer += undamped * d
-        d = d + momentum * buffer if nesterov else buffer
-    p -= lr * d
-
-
-def adam(p: Array, g: Array, m: Array, v: Array, v_max: Array, rate, c1, beta2, c2, root, eps, coupled, shrink) -> None:
-    """p, m, v and the largest v after a step; see the contract."""
-    p *= shrink
-    d = g + coupled * p
-    m += c1 * (d - m)
-    v *= beta2
-    v += c2 * d * d
-    if v_max.size:
-        np.maximum(v_max, v, out=v_max)
-        v = v_max
-    p -= rate * m / (np.sqrt(v) / root + eps)
-
-
-def rmsprop(p: Array, g: Array, square, buffer, mean, lr, alpha, c, eps, weight_decay, momentum) -> None:
-    """p, the averages and the buffer after a step; see the contract."""
-    d = g + weight_decay * p
-    square *= alpha
-    square += c * d * d
-    spread = square
-    if mean.size:
-        mean += c * (d - mean)
-        spread = square - mean * mean
-    d = d / (np.sqrt(spread) + eps)
-    if buffer.size:
-        buffer *= momentum
-        buffer += d
-        d = buffer
-    p -= lr * d
