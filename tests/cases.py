@@ -172,8 +172,7 @@ def elementwise_rows() -> None:
     row("mul[integer tensor]", lambda m, x, k: x * k, normal(2, 3), integers(-3, 4, 2, 3))
     row("div[integer tensors]", lambda m, a, b: a / b, integers(-5, 6, 4), integers(1, 4, 4))
     for mode in ("floor", "trunc"):
-        row(f"div[{mode}]", lambda m, a, b, r=mode: m.div(a, b, rounding_mode=r), apart(9, scale=9), positive(9),
-            differentiable=())  # fmt: skip
+        row(f"div[{mode}]", lambda m, a, b, r=mode: m.div(a, b, rounding_mode=r), apart(9, scale=9), positive(9))
         row(f"div[{mode}, integers]", lambda m, a, b, r=mode: m.div(a, b, rounding_mode=r), integers(-9, 10, 9),
             integers(1, 4, 9))  # fmt: skip
     row("floor_divide", lambda m, a, b: a // b, apart(9, scale=9), positive(9), differentiable=())
@@ -209,7 +208,8 @@ def elementwise_rows() -> None:
     row("masked_fill", lambda m, x, mask: x.masked_fill(mask, -2.0), normal(2, 3), booleans(3))
     row("to[float64 and back]", lambda m, x: x.to(m.float64) * 2.0, normal(3))
     row("clone", lambda m, x: x.clone(), normal(2, 3))
-    row("sign", lambda m, x: m.sign(x), given([-2.0, 0.0, 3.0]), differentiable=())
+    row("sign", lambda m, x: m.sign(x), given([-2.0, 1.0, 3.0]))
+    row("sign[zero, integers]", lambda m, x: m.sign(x), integers(-2, 3, 9))
     comparisons = ("eq", "ne", "lt", "le", "gt", "ge")
     for name in comparisons:
         sign = getattr(operator, name)
@@ -219,6 +219,7 @@ def elementwise_rows() -> None:
         top(name, "masks", booleans(4), booleans(3, 4))
         top(name, "numbers", integers(0, 2, 4), integers(0, 2, 3, 4))
     row("and or xor not", lambda m, a, b: (a & b, a | b, a ^ b, ~a), booleans(9), booleans(9))
+    row("and or xor not[bits]", lambda m, a, b: (a & b, a | 6, 5 ^ b, ~a), integers(-9, 10, 3, 4), integers(-9, 10, 4))
     for name in ("isnan", "isfinite"):
         row(name, lambda m, x, n=name: getattr(m, n)(x), given([0.0, np.nan, np.inf, -np.inf]), differentiable=())
 

@@ -229,10 +229,10 @@ def test_repr():
     assert "..." in repr(ts.zeros(1000))
 
 
-def test_logic_is_for_booleans():
+def test_bits_are_of_integers():
     assert (ts.tensor([True, False]) & True).data.tolist() == [True, False]
-    for f in (lambda: INT & 1, lambda: ~INT, lambda: INT | INT, lambda: X ^ X):
-        with pytest.raises(DTypeError, match=r"[&~|^]: expected booleans, got (int64|float32)"):
+    for f in (lambda: X & 1, lambda: ~X, lambda: X | INT, lambda: X ^ X):
+        with pytest.raises(DTypeError, match=r"bitwise_(and|not|or|xor): expected integers or booleans, got float32"):
             f()
     with pytest.raises(DTypeError, match="neg: booleans"):
         -ts.tensor([True])

@@ -34,7 +34,24 @@ from .device import cuda_available
 from .engine import Tensor, enable_grad, is_grad_enabled, no_grad
 from .gradcheck import adjointcheck, gradcheck
 from .ops.activation import dropout, log_softmax, relu, sigmoid, softmax, tanh
-from .ops.comparison import eq, ge, gt, isfinite, isnan, le, logical_and, logical_not, logical_or, logical_xor, lt, ne
+from .ops.comparison import (
+    bitwise_and,
+    bitwise_not,
+    bitwise_or,
+    bitwise_xor,
+    eq,
+    ge,
+    gt,
+    isfinite,
+    isnan,
+    le,
+    logical_and,
+    logical_not,
+    logical_or,
+    logical_xor,
+    lt,
+    ne,
+)
 from .ops.elementwise import abs_ as abs
 from .ops.elementwise import (
     add,

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-
 from .engine import Tensor
 from .errors import BoundsError, DTypeError, GraphError, ShapeError
 from .ops import activation as act
@@ -37,19 +35,6 @@ def _compared(function: Any) -> Any:
         )
 
     return compare
-
-
-def _boolean(sign: str, function: Any) -> Any:
-    """The sign is PyTorch's bitwise operator, which is the logical one for booleans alone."""
-
-    def combine(*tensors: Any) -> Tensor:
-        for t in tensors:
-            if not isinstance(t, bool | np.bool_) and getattr(t, "dtype", None) != np.bool_:
-                kind = getattr(t, "dtype", type(t).__name__)
-                raise DTypeError(f"{sign}: expected booleans, got {kind}; use ts.{function.__name__}(...) or compare")
-        return function(*tensors)
-
-    return combine
 
 
 def _contains(self: Tensor, value: Any) -> bool:
@@ -117,10 +102,13 @@ TABLE: dict[str, Any] = {
     "__le__": _compared(comparison.le),
     "__gt__": _compared(comparison.gt),
     "__ge__": _compared(comparison.ge),
-    "__and__": _boolean("&", comparison.logical_and),
-    "__or__": _boolean("|", comparison.logical_or),
-    "__xor__": _boolean("^", comparison.logical_xor),
-    "__invert__": _boolean("~", comparison.logical_not),
+    "__and__": comparison.bitwise_and,
+    "__rand__": comparison.bitwise_and,
+    "__or__": comparison.bitwise_or,
+    "__ror__": comparison.bitwise_or,
+    "__xor__": comparison.bitwise_xor,
+    "__rxor__": comparison.bitwise_xor,
+    "__invert__": comparison.bitwise_not,
     # Python's protocols
     "__getitem__": shape.getitem,
     "__setitem__": _set_item,

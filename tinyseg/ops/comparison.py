@@ -6,7 +6,8 @@ from typing import Any
 
 from ..device import array_module
 from ..engine import Tensor
-from .checks import operands, tensor_arg
+from ..errors import DTypeError
+from .checks import is_float, operands, tensor_arg
 
 
 def _comparison(name: str, numpys: str, sign: str) -> Any:
@@ -28,6 +29,34 @@ ge = _comparison("ge", "greater_equal", ">=")
 logical_and = _comparison("logical_and", "logical_and", "and")
 logical_or = _comparison("logical_or", "logical_or", "or")
 logical_xor = _comparison("logical_xor", "logical_xor", "xor")
+
+
+def _bitwise(name: str, sign: str) -> Any:
+    def combine(input: Any, other: Any) -> Tensor:
+        a, b = operands(name, input, other)
+        _refuse_reals(name, a)
+        return Tensor(getattr(array_module(a.data), name)(a.data, b.data))
+
+    combine.__name__ = name
+    combine.__doc__ = f"input {sign} other, bit by bit, of integers or booleans."
+    return combine
+
+
+def _refuse_reals(name: str, x: Tensor) -> None:
+    if is_float(x.dtype):
+        raise DTypeError(f"{name}: expected integers or booleans, got {x.dtype}; compare first, or use ts.logical_...")
+
+
+bitwise_and = _bitwise("bitwise_and", "&")
+bitwise_or = _bitwise("bitwise_or", "|")
+bitwise_xor = _bitwise("bitwise_xor", "^")
+
+
+def bitwise_not(input: Tensor) -> Tensor:
+    """Every bit turned; of booleans: not."""
+    x = tensor_arg("bitwise_not", "input", input)
+    _refuse_reals("bitwise_not", x)
+    return Tensor(array_module(x.data).invert(x.data))
 
 
 def logical_not(input: Tensor) -> Tensor:

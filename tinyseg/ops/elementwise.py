@@ -90,6 +90,22 @@ class Div(Binary):
         return -(gy * y / b)
 
 
+class RoundedDiv(Binary):
+    """y = a / b rounded to an integer, down or towards 0: constant by pieces, dy/da = dy/db = 0"""
+
+    mode: str
+
+    def f(self, a: Array, b: Array) -> Array:
+        xp = array_module(a)
+        return (xp.floor_divide(a, b) if self.mode == "floor" else xp.trunc(a / b)).astype(a.dtype)
+
+    def ga(self, gy: Tensor) -> Tensor:
+        return gy * 0.0
+
+    def gb(self, gy: Tensor) -> Tensor:
+        return gy * 0.0
+
+
 class Remainder(Binary):
     """y = a - b floor(a / b), with the sign of b"""
 
@@ -249,6 +265,16 @@ class Abs(Op):
         return gy * Tensor(self.sign)
 
 
+class Sign(Op):
+    """y = -1, 0 or 1: constant by pieces, dy/dx = 0"""
+
+    def forward(self, x: Array) -> Array:
+        return array_module(x).sign(x)
+
+    def backward(self, gy: Tensor) -> Tensor:
+        return gy * 0.0
+
+
 class Clamp(Op):
     """y = min(max(x, low), high); the gradient passes inside, bounds included"""
 
@@ -327,15 +353,11 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
         return Div()(floating("div", a), floating("div", b))
     if rounding_mode not in ("floor", "trunc"):
         raise ArgumentError(f"div: rounding_mode must be None, 'floor' or 'trunc', got {rounding_mode!r}")
-    a, b = operands("div", input, other)
-    xp = array_module(a.data)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        y = xp.floor_divide(a.data, b.data) if rounding_mode == "floor" else xp.trunc(xp.true_divide(a.data, b.data))
-    return Tensor(y.astype(a.dtype))
+    return RoundedDiv(rounding_mode)(*operands("div", input, other))
 
 
 def floor_divide(input: Any, other: Any) -> Tensor:
-    """floor(input / other); piecewise constant, so it carries no gradient."""
+    """floor(input / other); its gradient is 0."""
     return div(input, other, rounding_mode="floor")
 
 
@@ -410,9 +432,8 @@ def abs_(input: Tensor) -> Tensor:
 
 
 def sign(input: Tensor) -> Tensor:
-    """-1, 0 or 1; it carries no gradient."""
-    x = tensor_arg("sign", "input", input)
-    return Tensor(array_module(x.data).sign(x.data))
+    """-1, 0 or 1; its gradient is 0."""
+    return Sign()(tensor_arg("sign", "input", input))
 
 
 def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
