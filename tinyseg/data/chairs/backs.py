@@ -119,14 +119,14 @@ def oval(dice: Dice, model: Model, plan: Plan, paints: Paints) -> None:
 
 
 BACKS: dict[Back, float] = {
-    solid: 2,
-    ladder: 2,
-    slats: 2,
-    spindles: 1.5,
-    cross: 1,
-    pad: 2,
-    curved: 1.5,
-    oval: 0.7,
+    solid: 3,
+    pad: 3,
+    curved: 2,
+    ladder: 1.5,
+    slats: 1.2,
+    oval: 0.8,
+    spindles: 0.7,
+    cross: 0.6,
 }
 
 

@@ -14,7 +14,7 @@ from tinyseg.data.chairs.room import furnish
 from tinyseg.data.chairs.solids import Placed, gather, place
 from tinyseg.data.chairs.view import Bounds, Camera, Floats, Light, Scene, look_at
 
-COUNTS = {1: 6.0, 2: 3.0, 3: 1.0, 4: 0.4}
+COUNTS = {1: 6.5, 2: 2.5, 3: 0.8, 4: 0.2}
 
 
 class Seen(NamedTuple):
@@ -85,7 +85,7 @@ def _chairs(dice: Dice, stage: _Stage) -> list[tuple[Design, Placed]]:
 def _camera(dice: Dice, first: Placed, crowd: int) -> Camera:
     """A camera that shows the first chair over much of the picture's height, not always in its middle."""
     tall, wide = first.high[2], math.hypot(*(first.high - first.low)[:2])
-    share = dice.uniform(0.65, 1.1) if crowd == 1 else dice.uniform(0.56, 0.9)
+    share = dice.uniform(0.75, 1.15) if crowd == 1 else dice.uniform(0.62, 0.95)
     half_angle = dice.uniform(0.30, 0.52)  # of the shorter side
     distance = max(tall, 0.85 * wide) / (2 * share * math.tan(half_angle)) + wide / 4
     tilt, pan = dice.uniform(0.05, 0.65), dice.uniform(-0.65, 0.65)
@@ -117,7 +117,7 @@ def _light(dice: Dice) -> Light:
 
 def _before(dice: Dice, stage: _Stage, camera: Camera) -> None:
     """Now and then something between the camera and the chairs, off the axis, so that it hides a part."""
-    if not dice.chance(0.3):
+    if not dice.chance(0.22):
         return
     model = dice.weigh(SMALL)(dice)
     near, off = dice.uniform(0.3, 0.62), dice.uniform(0.05, 0.45) * dice.pick((-1, 1))
@@ -129,7 +129,7 @@ def _before(dice: Dice, stage: _Stage, camera: Camera) -> None:
 
 def _beside(dice: Dice, stage: _Stage) -> None:
     """Furniture next to and behind the chairs, its front towards the camera."""
-    for _ in range(int(dice.uniform(0, 3))):
+    for _ in range(int(dice.uniform(0, 2.4))):
         model = dice.weigh(LARGE)(dice)
         x, y = dice.pick((-1, 1)) * dice.uniform(0.2, 1.8), dice.uniform(-0.3, 1.9)
         stage.add(place(model, x, y, dice.uniform(-0.3, 0.3) + math.pi))

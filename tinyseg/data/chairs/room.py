@@ -35,7 +35,7 @@ def _bold(dice: Dice) -> RGB:
 
 
 def _wall_colour(dice: Dice) -> RGB:
-    return jitter(dice, dice.pick(PALE)) if dice.chance(0.75) else _bold(dice)
+    return jitter(dice, dice.pick(PALE)) if dice.chance(0.85) else _bold(dice)
 
 
 def painted_wall(dice: Dice) -> Paint:
@@ -77,7 +77,7 @@ def wooden_floor(dice: Dice) -> Paint:
 
 def carpet(dice: Dice) -> Paint:
     """Wall-to-wall pile."""
-    tone = _bold(dice) if dice.chance(0.35) else jitter(dice, (0.62, 0.58, 0.52), 0.1)
+    tone = _bold(dice) if dice.chance(0.2) else jitter(dice, (0.62, 0.58, 0.52), 0.1)
     return Paint(tone, shade(tone, dice.uniform(0.65, 0.85)), m.SPECKLE, dice.uniform(30, 70))
 
 
@@ -93,7 +93,7 @@ def chequered(dice: Dice) -> Paint:
     return Paint(tone, shade(tone, 0.4) if dice.chance(0.6) else _bold(dice), m.CHECKS, dice.uniform(2, 4), 0.2, 30)
 
 
-WALLS = {"painted": 6.0, "brick": 1.5, "papered": 2.0, "panelled": 1.5, "tiled": 1.0}
+WALLS = {"painted": 6.0, "brick": 1.3, "papered": 1.5, "panelled": 1.5, "tiled": 1.0}
 WALL_PAINTS = {
     "painted": painted_wall,
     "brick": brick_wall,
@@ -184,7 +184,7 @@ def furnish(dice: Dice, bounds: Bounds) -> Interior:
         faces[int(dice.uniform(0, 4))] = len(paints)
         paints.append(WALL_PAINTS[dice.weigh(WALLS)](dice))
     decals: list[list[float]] = []
-    if dice.chance(0.3):
+    if dice.chance(0.25):
         decals.append(_rug(dice, paints))
     for face, axis, most in ((3, 0, 4), (0, 2, 2), (1, 2, 2)):
         for _ in range(int(dice.uniform(0, most))):
