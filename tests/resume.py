@@ -25,10 +25,10 @@ from tinyseg import Tensor
 from tinyseg.train import Store, load_checkpoint
 
 COMMAND = [sys.executable, "-c", "from tinyseg.cli import main; main()", "train", "unet"]
-SETTINGS = (
-    "--size 32 --samples 60 --width 4 --batch 4 --steps 24 --ema 0.9 --loss ce+dice --seed 3 --workers 2 --threads 2 "
-    "--checkpoint-every 1 --evaluate-every 12 --log-every 5 --augment strong"
-).split()
+SETTINGS = {
+    "size": 32, "samples": 60, "width": 4, "batch": 4, "steps": 24, "ema": 0.9, "seed": 3, "workers": 2,
+    "augment": "strong", "checkpoint-every": 1, "evaluate-every": 12, "log-every": 5,
+}  # fmt: skip
 TIMED = {"seconds", "since", "images_per_second"}  # clocks are not expected to agree
 
 
@@ -40,28 +40,29 @@ class Kills:
     while_writing: int = 0
 
 
-def start(folder: pathlib.Path) -> subprocess.Popen[bytes]:
+def start(folder: pathlib.Path, threads: int) -> subprocess.Popen[bytes]:
     """Begin the run, or go on with it if the folder has a checkpoint."""
-    arguments = ["--resume", str(folder)] if Store(folder).exists() else ["--out", str(folder), *SETTINGS]
+    fresh = [f"--{name}={value}" for name, value in {**SETTINGS, "threads": threads, "out": folder}.items()]
+    arguments = ["--resume", str(folder)] if Store(folder).exists() else fresh
     return subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
-def finish(folder: pathlib.Path) -> None:
+def finish(folder: pathlib.Path, threads: int) -> None:
     """Let the run go to its end."""
-    process = start(folder)
+    process = start(folder, threads)
     _, errors = process.communicate(timeout=600)
     assert process.returncode == 0, errors.decode()
 
 
-def killed(folder: pathlib.Path, chance: random.Random, kills: Kills) -> bool:
+def killed(folder: pathlib.Path, threads: int, chance: random.Random, kills: Kills) -> bool:
     """Start the run and kill it; False if it ended first. Waits for a new checkpoint, so that every life gets on."""
-    process = start(folder)
+    process = start(folder, threads)
     try:
         _wait(process, lambda: Store(folder).exists())
         before = stamp(folder)
         _wait(process, lambda: stamp(folder) != before)
         if chance.random() < 0.5:
-            _wait(process, lambda: bool(list(folder.glob(".last*.partial"))))
+            _wait(process, lambda: bool(list(folder.glob(".last*partial*"))))
         else:
             time.sleep(chance.uniform(0, 0.5))
     finally:
@@ -71,7 +72,7 @@ def killed(folder: pathlib.Path, chance: random.Random, kills: Kills) -> bool:
         return False
     assert process.returncode == -9, errors.decode()
     kills.total += 1
-    kills.while_writing += bool(list(folder.glob(".*.partial")))
+    kills.while_writing += bool(list(folder.glob(".*partial*")))
     return True
 
 
@@ -88,12 +89,12 @@ def _wait(process: subprocess.Popen[bytes], ready: Any) -> None:
         time.sleep(0.0003)
 
 
-def killed_and_resumed(folder: pathlib.Path, seed: int, most: int = 4) -> Kills:
+def killed_and_resumed(folder: pathlib.Path, threads: int, seed: int, most: int = 4) -> Kills:
     """A whole run with up to `most` kills."""
     chance, kills = random.Random(seed), Kills()
-    while kills.total < most and killed(folder, chance, kills):
+    while kills.total < most and killed(folder, threads, chance, kills):
         pass
-    finish(folder)
+    finish(folder, threads)
     return kills
 
 
@@ -133,13 +134,14 @@ def main() -> None:
     """The whole experiment, with a summary."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=20)
-    runs = parser.parse_args().runs
+    parser.add_argument("--threads", type=int, default=2)
+    given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         home, kills, equal = pathlib.Path(name), Kills(), 0
-        finish(home / "whole")
-        for seed in range(runs):
+        finish(home / "whole", given.threads)
+        for seed in range(given.runs):
             folder = home / f"run{seed}"
-            of_run = killed_and_resumed(folder, seed)
+            of_run = killed_and_resumed(folder, given.threads, seed)
             found = difference(home / "whole", folder)
             kills = Kills(kills.total + of_run.total, kills.while_writing + of_run.while_writing)
             equal += not found
@@ -147,8 +149,10 @@ def main() -> None:
                 f"run {seed}: {of_run.total} kills, {of_run.while_writing} while writing: {found or 'equal'}",
                 flush=True,
             )
-    print(f"{equal} of {runs} runs equal; {kills.total} kills, {kills.while_writing} while a checkpoint was written")
-    sys.exit(equal != runs)
+    print(
+        f"{equal} of {given.runs} runs equal; {kills.total} kills, {kills.while_writing} while a checkpoint was written"
+    )
+    sys.exit(equal != given.runs)
 
 
 if __name__ == "__main__":

@@ -12,12 +12,12 @@ from tests import resume
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     folder = tmp_path_factory.mktemp("whole") / "run"
-    resume.finish(folder)
+    resume.finish(folder, threads=1)
     return folder
 
 
 def test_killed_run_ends_with_the_bits_of_the_whole_one(whole, tmp_path):
-    kills = resume.killed_and_resumed(tmp_path / "run", seed=1, most=2)
+    kills = resume.killed_and_resumed(tmp_path / "run", threads=1, seed=1, most=2)
     assert kills.total == 2
     assert resume.difference(whole, tmp_path / "run") == ""
 

@@ -40,7 +40,7 @@ def save_checkpoint(path: str | os.PathLike[str], state: Mapping[str, Any]) -> N
     """
     tensors: dict[str, Tensor] = {}
     tree = json.dumps(_pack(dict(state), "", tensors))
-    weights.save(tensors, path, {"format": FORMAT, "state": tree, "checksum": _checksum(tree)})
+    weights.save(tensors, path, {"format": FORMAT, "state": tree, "checksum": _checksum(tree, tensors)})
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> State:
@@ -54,16 +54,17 @@ def load_checkpoint(path: str | os.PathLike[str]) -> State:
             f"load_checkpoint: {path} is no checkpoint of a run ({metadata.get('format', 'no format')!r}, "
             f"expected {FORMAT!r}): give a run's folder or its last.safetensors"
         )
-    tree = metadata["state"]
-    if _checksum(tree) != metadata.get("checksum"):
+    tree, tensors = metadata.get("state", ""), weights.load(path)
+    if _checksum(tree, tensors) != metadata.get("checksum"):
         raise CheckpointError(f"load_checkpoint: {path} is damaged (its checksum differs): use another copy of it")
-    state: State = _unpack(json.loads(tree), weights.load(path))
+    state: State = _unpack(json.loads(tree), tensors)
     return state
 
 
-def _checksum(text: str) -> str:
-    """Of the text; `weights` has one for the numbers."""
-    return f"{zlib.crc32(text.encode()):08x}"
+def _checksum(tree: str, tensors: Mapping[str, Tensor]) -> str:
+    """Of the text, and of the tensors' names, types and shapes; `weights` has one for their numbers."""
+    header = [(name, str(tensors[name].dtype), tensors[name].shape) for name in sorted(tensors)]
+    return f"{zlib.crc32(f'{tree} {header}'.encode()):08x}"
 
 
 def _pack(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:

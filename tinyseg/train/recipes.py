@@ -104,7 +104,7 @@ class UNetRecipe:
 
 
 # The recipe of `tinyseg demo`, sized for two cores and five minutes.
-DEMO = UNetRecipe(data=DataSpec(samples=20000), width=16, steps=1000, batch=32, lr=2e-3, ema=0.98, evaluate_every=250)
+DEMO = UNetRecipe(data=DataSpec(samples=26000), width=8, steps=1600, batch=16, lr=4e-3, ema=0.98, evaluate_every=400)
 
 
 # --- Runs ---
