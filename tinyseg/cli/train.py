@@ -48,6 +48,14 @@ def unet(
     augment: Annotated[
         str, typer.Option(help="none, flip, or strong (bends, colours, flips).", rich_help_panel=o.PANEL)
     ] = "flip",
+    remember: Annotated[
+        bool,
+        typer.Option(
+            "--remember",
+            help="Make all samples once and keep them in memory (4 bytes a pixel).",
+            rich_help_panel=o.PANEL,
+        ),
+    ] = False,
     form: Annotated[
         str, typer.Option(help="padded (any size), or 2015 (the paper's valid convolutions).", rich_help_panel=MODEL)
     ] = "padded",

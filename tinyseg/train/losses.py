@@ -1,6 +1,7 @@
 """Losses of segmentation by name: each compares class scores with a batch's masks, pixels of mask 255 left out.
 
-All of them fit a model whose output is smaller than its input (the 2015 U-Net): the masks are cropped to its middle.
+A model whose output is smaller than its input (the 2015 U-Net) gets the images with a mirrored border of `model.margin`
+pixels; masks are cropped to the middle of any output.
 """
 
 from __future__ import annotations
@@ -53,8 +54,10 @@ def segmentation_loss(name: str, weight: Sequence[float] | None = None) -> Loss:
 
 
 def images_of(model: Module, images: npt.NDArray[np.float32]) -> Tensor:
-    """Images where the model's weights are, in their type."""
-    home = next(iter(model.parameters()))
+    """Images where the model's weights are, in their type, mirrored beyond the border by what its convolutions eat."""
+    home, margin = next(iter(model.parameters())), getattr(model, "margin", 0)
+    if margin:
+        images = np.pad(images, [(0, 0), (0, 0), (margin, margin), (margin, margin)], mode="reflect")
     return Tensor(to_device(images.astype(home.dtype, copy=False), home.device))
 
 

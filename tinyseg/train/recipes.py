@@ -21,6 +21,7 @@ from .display import Display, Quiet
 from .loop import Plan, Trainer
 from .losses import LOSSES, segmentation_loss
 from .predict import evaluate, sheet
+from .remember import Remembered
 from .sources import Data, DataSpec, open_data, training_transform
 from .threads import use_threads
 
@@ -48,7 +49,8 @@ class UNetRecipe:
     `steps` counts; if it is 0, `epochs` does. `warmup` is the share of the steps in which the learning rate rises from
     a hundredth; then "cosine" lowers it to zero, "step" by ten after each third. `ema` is the decay of the averaged
     weights (0: none); `clip` the largest gradient norm (0: any). `*_every` counts in steps (0: ten times a run).
-    `threads` compute (0: one per core; a run keeps the number it started with), `workers` prepare data.
+    `threads` compute (0: one per core; a run keeps the number it started with), `workers` prepare data; `remember`
+    makes all samples once, before training, and keeps them in memory.
     """
 
     data: DataSpec = field(default_factory=DataSpec)
@@ -61,6 +63,7 @@ class UNetRecipe:
     loss: str = "ce+dice"
     class_weights: tuple[float, ...] = ()
     augment: str = "flip"
+    remember: bool = False
     optimizer: str = "adamw"
     lr: float = 1e-3
     weight_decay: float = 1e-4
@@ -84,6 +87,10 @@ class UNetRecipe:
                 raise ArgumentError(f"train: {name} is {getattr(self, name)!r}, expected one of {', '.join(allowed)}")
         if self.steps < 0 or (self.steps == 0 and not self.epochs > 0):
             raise ArgumentError(f"train: steps is {self.steps} and epochs {self.epochs}, expected one of them above 0")
+        if self.form == "2015" and (self.side < 20 or self.side % 16 != 4):
+            raise ArgumentError(
+                f"train: the 2015 form needs a size of 16 k + 4 such as 68, 132, 260, 388, got {self.side}"
+            )
         for name in ("warmup", "ema"):
             if not 0 <= getattr(self, name) < 1:
                 raise ArgumentError(f"train: {name} is {getattr(self, name)}, expected 0 <= {name} < 1")
@@ -104,7 +111,17 @@ class UNetRecipe:
 
 
 # The recipe of `tinyseg demo`, sized for two cores and five minutes.
-DEMO = UNetRecipe(data=DataSpec(samples=26000), width=8, steps=1600, batch=16, lr=4e-3, ema=0.98, evaluate_every=400)
+DEMO = UNetRecipe(
+    data=DataSpec(samples=8000),
+    remember=True,
+    width=8,
+    steps=1500,
+    batch=16,
+    lr=4e-3,
+    ema=0.98,
+    workers=0,
+    evaluate_every=500,
+)
 
 
 # --- Runs ---
@@ -151,8 +168,9 @@ def _build(recipe: UNetRecipe, folder: str | os.PathLike[str] | None, display: D
     random.manual_seed(recipe.seed)
     n_outputs = 1 if recipe.loss == "bce" else len(data.classes)
     model = build_model(recipe, data.channels, n_outputs)
+    train = Remembered(data.train, display.message) if recipe.remember else data.train
     loader = Loader(
-        data.train,
+        train,
         min(recipe.batch, len(data.train)),
         shuffle=True,
         seed=recipe.seed,
@@ -247,7 +265,8 @@ def check_memory(recipe: UNetRecipe) -> None:
     pixels = recipe.batch * side * side
     floats = 26 * pixels * recipe.width + 4 * 7600 * recipe.width**2
     floats += pixels * 4 * (recipe.workers + 3)
-    needed, there = 4 * floats, physical_memory()
+    kept = 4 * side * side * recipe.data.samples if recipe.remember and recipe.data.kind == "chairs" else 0
+    needed, there = 4 * floats + kept, physical_memory()
     if there and needed > there:
         raise ArgumentError(
             f"train: batches of {recipe.batch} pictures of {side}x{side} at width {recipe.width} need about "
@@ -278,6 +297,14 @@ class Trained:
     path: pathlib.Path
 
 
+def _load(model: Module, state: Mapping[str, Any]) -> None:
+    model.load_state_dict(state["model"])
+    if "ema" in state:
+        average = optim.EMA(model)
+        average.load_state_dict(state["ema"])
+        average.swap()
+
+
 def load_trained(path: str | os.PathLike[str]) -> Trained:
     """The model of a run's folder (its best checkpoint) or of one checkpoint. **Raises** CheckpointError."""
     given = pathlib.Path(path)
@@ -286,10 +313,9 @@ def load_trained(path: str | os.PathLike[str]) -> Trained:
     config = _config(state, chosen)
     recipe = UNetRecipe.from_dict(config["settings"])
     model = build_model(recipe, config["channels"], config["outputs"])
-    model.load_state_dict(state["model"])
-    if "ema" in state:
-        average = optim.EMA(model, recipe.ema)
-        average.load_state_dict(state["ema"])
-        average.swap()
+    try:
+        _load(model, state)
+    except CheckpointError as error:
+        raise CheckpointError(f"load: {chosen} does not fit its own settings: {error}") from None
     step = int(state["position"]["step"])
     return Trained(model.eval(), recipe, config["channels"], tuple(config["classes"]), step, chosen)
