@@ -282,7 +282,6 @@ def test_folders_that_do_not_fit(capsys, tmp_path):
     assert "make both the same size" in error
     error = train(folder_of(tmp_path / "classes", masks=lambda i, mask: mask + (mask > 0) * (i % 2)), "--classes", 2)
     assert str(tmp_path / "classes" / "masks") in error
-    assert "2" in error.rsplit(":")[-1]
     coded = folder_of(tmp_path / "coded", masks=lambda i, mask: mask * 7)
     assert "7" in train(coded, "--classes", 5)
     outside = picture(tmp_path / "secret.png", np.zeros((32, 32)))
