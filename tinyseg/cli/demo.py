@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..train.loop import Trainer
 
 UNSEEN = 200
-SIDES = ((128, 128), (96, 160), (150, 101))  # the network is asked for sizes that it was not trained on, odd ones too
+SIDES = ((64, 112), (80, 80), (97, 71))  # pictures of other sizes than it was trained on, odd ones too
 
 
 def demo(
