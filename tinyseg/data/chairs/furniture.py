@@ -13,7 +13,7 @@ Furniture = Callable[[Dice], Model]
 
 
 def _any_wood(dice: Dice) -> Paint:
-    if dice.chance(0.6):
+    if dice.chance(0.8):
         return wood(dice, dice.pick(list(WOODS.values())))
     return lacquer(dice, dice.pick(list(COLOURS.values())))
 

@@ -138,7 +138,7 @@ def _frame_under(dice: Dice, material: str, rgb: RGB) -> Paint:
 def finish(dice: Dice, material: str) -> Finish:
     """Choose colours for a chair mainly of the given material: wood, metal, plastic, fabric or leather."""
     if material == "wood":
-        natural = dice.chance(0.5)
+        natural = dice.chance(0.4)
         colour = dice.pick(list(WOODS if natural else COLOURS))
         frame = wood(dice, WOODS[colour]) if natural else lacquer(dice, COLOURS[colour])
         seat = frame if dice.chance(0.7) else fabric(dice, dice.pick(list(COLOURS.values())))

@@ -30,12 +30,14 @@ class Interior(NamedTuple):
     floor: str
 
 
-def _bold(dice: Dice) -> RGB:
-    return jitter(dice, dice.pick(list(COLOURS.values())))
+def _muted(dice: Dice) -> RGB:
+    """A colour for walls, floors and rugs: quieter than what stands in the room."""
+    red, green, blue = dice.pick(list(COLOURS.values()))
+    return jitter(dice, (0.5 * red + 0.3, 0.5 * green + 0.3, 0.5 * blue + 0.3))
 
 
 def _wall_colour(dice: Dice) -> RGB:
-    return jitter(dice, dice.pick(PALE)) if dice.chance(0.85) else _bold(dice)
+    return jitter(dice, dice.pick(PALE)) if dice.chance(0.85) else _muted(dice)
 
 
 def painted_wall(dice: Dice) -> Paint:
@@ -53,7 +55,7 @@ def brick_wall(dice: Dice) -> Paint:
 def wallpaper(dice: Dice) -> Paint:
     """Stripes, dots, a lattice or chevrons in two tones."""
     tone = _wall_colour(dice)
-    second = _bold(dice) if dice.chance(0.3) else shade(tone, dice.uniform(0.72, 0.9))
+    second = _muted(dice) if dice.chance(0.3) else shade(tone, dice.uniform(0.72, 0.9))
     return Paint(tone, second, dice.pick((m.STRIPES, m.DOTS, m.LATTICE, m.CHEVRON)), dice.uniform(3, 9))
 
 
@@ -77,7 +79,7 @@ def wooden_floor(dice: Dice) -> Paint:
 
 def carpet(dice: Dice) -> Paint:
     """Wall-to-wall pile."""
-    tone = _bold(dice) if dice.chance(0.2) else jitter(dice, (0.62, 0.58, 0.52), 0.1)
+    tone = _muted(dice) if dice.chance(0.2) else jitter(dice, (0.62, 0.58, 0.52), 0.1)
     return Paint(tone, shade(tone, dice.uniform(0.65, 0.85)), m.SPECKLE, dice.uniform(30, 70))
 
 
@@ -90,7 +92,7 @@ def concrete(dice: Dice) -> Paint:
 def chequered(dice: Dice) -> Paint:
     """Tiles of two colours in turn."""
     tone = _wall_colour(dice)
-    return Paint(tone, shade(tone, 0.4) if dice.chance(0.6) else _bold(dice), m.CHECKS, dice.uniform(2, 4), 0.2, 30)
+    return Paint(tone, shade(tone, 0.4) if dice.chance(0.6) else _muted(dice), m.CHECKS, dice.uniform(2, 4), 0.2, 30)
 
 
 WALLS = {"painted": 6.0, "brick": 1.3, "papered": 1.5, "panelled": 1.5, "tiled": 1.0}
@@ -114,8 +116,8 @@ FLOOR_PAINTS = {
 def _picture(dice: Dice) -> Paint:
     """What hangs in a frame: a loose pattern of two colours."""
     return Paint(
-        _bold(dice),
-        _bold(dice),
+        _muted(dice),
+        _muted(dice),
         dice.pick((m.CLOUDS, m.CHEVRON, m.LATTICE, m.STRIPES, m.DOTS)),
         dice.uniform(2, 9),
     )
@@ -125,7 +127,7 @@ def _hang(dice: Dice, face: int, low: float, high: float, paints: list[Paint]) -
     """A window, door, picture or round mirror somewhere on a wall that runs from low to high."""
     style = dice.weigh({"picture": 3, "window": 2, "door": 1, "mirror": 0.6})
     frame = len(paints)
-    paints.append(m.wood(dice, dice.pick(list(WOODS.values()))) if dice.chance(0.5) else m.lacquer(dice, _bold(dice)))
+    paints.append(m.wood(dice, dice.pick(list(WOODS.values()))) if dice.chance(0.5) else m.lacquer(dice, _muted(dice)))
     half, bottom, top, kind = 0.42, 0.0, 2.05, PICTURE
     if style == "window":
         half, bottom, top, kind = (
@@ -164,7 +166,7 @@ def _rug(dice: Dice, paints: list[Paint]) -> list[float]:
         dice.uniform(0.5, 1.2),
         dice.uniform(0.5, 1.0),
     )
-    paints += [m.fabric(dice, _bold(dice)), m.fabric(dice, _bold(dice))]
+    paints += [m.fabric(dice, _muted(dice)), m.fabric(dice, _muted(dice))]
     style = OVAL if dice.chance(0.35) else PICTURE
     return [FLOOR_FACE, x - w, y - d, x + w, y + d, style, len(paints) - 2, len(paints) - 1]
 
