@@ -70,12 +70,13 @@ def _threads() -> str:
 
 
 def _gpu() -> str:
-    from ..device import cuda_available
+    import numpy as np
+
+    from ..device import array_module, cuda_available, to_device
 
     if not cuda_available():
         return "none (CuPy is not installed, or sees no GPU)"
-    import cupy
-
+    cupy = array_module(to_device(np.zeros(1), "cuda"))
     properties = cupy.cuda.runtime.getDeviceProperties(0)
     return f"{properties['name'].decode()}, {properties['totalGlobalMem'] / 2**30:.0f} GiB, CuPy {cupy.__version__}"
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from ..errors import ArgumentError
 from . import options as o
+from . import training_options as t
 
 if TYPE_CHECKING:
     from ..train.loop import Trainer
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Train a network.")
 
-MODEL, TRAINING, RUN, MACHINE = "Model", "Training", "Run", "Machine"
 CHANGEABLE = {"resume", "workers", "threads", "checkpoint_every", "anomaly"}  # no influence on what is computed
 
 
@@ -28,12 +28,8 @@ def group() -> None:
 @app.command("unet")
 def unet(
     context: typer.Context,
-    out: Annotated[
-        str, typer.Option(help="Folder for checkpoints, log and pictures.", rich_help_panel=RUN)
-    ] = "runs/unet",
-    resume: Annotated[
-        str, typer.Option(help="Folder of a run to go on with, to the same bits.", rich_help_panel=RUN)
-    ] = "",
+    out: t.Out = "runs/unet",
+    resume: t.Resume = "",
     data: o.Kind = "chairs",
     root: o.Root = "",
     masks: o.Masks = "",
@@ -45,74 +41,31 @@ def unet(
     channels: o.Channels = 0,
     classes: o.Classes = 0,
     fraction: o.Fraction = 0.1,
-    augment: Annotated[
-        str, typer.Option(help="none, flip, or strong (bends, colours, flips).", rich_help_panel=o.PANEL)
-    ] = "flip",
-    remember: Annotated[
-        bool,
-        typer.Option(
-            "--remember",
-            help="Make all samples once and keep them in memory (4 bytes a pixel).",
-            rich_help_panel=o.PANEL,
-        ),
-    ] = False,
-    form: Annotated[
-        str, typer.Option(help="padded (any size), or 2015 (the paper's valid convolutions).", rich_help_panel=MODEL)
-    ] = "padded",
-    width: Annotated[
-        int, typer.Option(min=2, max=1024, help="Channels at full size; 64 in the paper.", rich_help_panel=MODEL)
-    ] = 32,
-    bilinear: Annotated[
-        bool, typer.Option("--bilinear", help="Upsample by interpolation.", rich_help_panel=MODEL)
-    ] = False,
-    epochs: Annotated[
-        float, typer.Option(min=0.0, help="Passes over the data, unless --steps.", rich_help_panel=TRAINING)
-    ] = 5.0,
-    steps: Annotated[
-        int, typer.Option(min=0, help="Batches to train on. 0: as --epochs says.", rich_help_panel=TRAINING)
-    ] = 0,
-    batch: Annotated[int, typer.Option(min=1, max=65536, help="Images a step.", rich_help_panel=TRAINING)] = 16,
-    loss: Annotated[
-        str,
-        typer.Option(help="ce, dice, ce+dice, border (U-Net paper), bce (one output).", rich_help_panel=TRAINING),
-    ] = "ce+dice",
-    class_weight: Annotated[
-        list[float] | None,
-        typer.Option(help="Weight of a class in ce and bce; once for each class.", rich_help_panel=TRAINING),
-    ] = None,
-    optimizer: Annotated[str, typer.Option(help="adamw, adam, sgd, rmsprop.", rich_help_panel=TRAINING)] = "adamw",
-    lr: Annotated[float, typer.Option(min=0.0, help="Learning rate at its highest.", rich_help_panel=TRAINING)] = 1e-3,
-    weight_decay: Annotated[
-        float, typer.Option(min=0.0, help="Pull of the weights to zero.", rich_help_panel=TRAINING)
-    ] = 1e-4,
-    scheduler: Annotated[
-        str, typer.Option(help="Learning rate: cosine, step or constant.", rich_help_panel=TRAINING)
-    ] = "cosine",
-    warmup: Annotated[
-        float, typer.Option(help="Share of the steps in which it rises first.", rich_help_panel=TRAINING)
-    ] = 0.05,
-    ema: Annotated[
-        float, typer.Option(help="Decay of averaged weights, such as 0.99. 0: none.", rich_help_panel=TRAINING)
-    ] = 0.0,
-    clip: Annotated[
-        float, typer.Option(min=0.0, help="Largest gradient norm. 0: any.", rich_help_panel=TRAINING)
-    ] = 1.0,
-    seed: Annotated[
-        int, typer.Option(min=0, help="Of first weights, order and augmentation.", rich_help_panel=TRAINING)
-    ] = 0,
-    evaluate_every: Annotated[
-        int, typer.Option(min=0, help="Steps between evaluations. 0: a tenth of the run.", rich_help_panel=RUN)
-    ] = 0,
-    checkpoint_every: Annotated[
-        int, typer.Option(min=0, help="Steps between checkpoints. 0: a tenth of the run.", rich_help_panel=RUN)
-    ] = 0,
-    log_every: Annotated[int, typer.Option(min=1, help="Steps between lines of the log.", rich_help_panel=RUN)] = 10,
-    anomaly: Annotated[
-        bool, typer.Option("--anomaly", help="Find the operation that gives the first NaN (slow).", rich_help_panel=RUN)
-    ] = False,
+    augment: t.Augment = "flip",
+    remember: t.Remember = False,
+    form: t.Form = "padded",
+    width: t.Width = 32,
+    bilinear: t.Bilinear = False,
+    epochs: t.Epochs = 5.0,
+    steps: t.Steps = 0,
+    batch: t.Batch = 16,
+    loss: t.Loss = "ce+dice",
+    class_weight: t.ClassWeight = None,
+    optimizer: t.Optimizer = "adamw",
+    lr: t.LR = 1e-3,
+    weight_decay: t.WeightDecay = 1e-4,
+    scheduler: t.Scheduler = "cosine",
+    warmup: t.Warmup = 0.05,
+    ema: t.EMA = 0.0,
+    clip: t.Clip = 1.0,
+    seed: t.Seed = 0,
+    evaluate_every: t.EvaluateEvery = 0,
+    checkpoint_every: t.CheckpointEvery = 0,
+    log_every: t.LogEvery = 10,
+    anomaly: t.Anomaly = False,
     workers: o.Workers = 1,
     threads: o.Threads = 0,
-    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N (CuPy).", rich_help_panel=MACHINE)] = "cpu",
+    device: t.Device = "cpu",
 ) -> int:
     """Train a U-Net. Ctrl-C stops cleanly; --resume goes on."""
     settings = dict(context.params)
