@@ -123,7 +123,7 @@ def _differ(a: Any, b: Any, where: str) -> str:
     same = x.dtype == y.dtype and x.shape == y.shape and x.tobytes() == y.tobytes()
     if x.dtype == object or x.dtype.kind == "U":
         same = a == b
-    return "" if same else f"{where}: {a!r} and {b!r}"
+    return "" if same else f"{where} differs: {str(a)[:60]!r} and {str(b)[:60]!r}"
 
 
 def _log(folder: pathlib.Path) -> list[dict[str, Any]]:
