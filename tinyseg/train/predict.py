@@ -49,10 +49,11 @@ def _classes(scores: npt.NDArray[np.floating]) -> Masks:
 
 def _tiled(model: Module, image: Images) -> npt.NDArray[np.floating]:
     if not isinstance(model, UNet2015):
-        return overlap_tile(model, image, TILE, MARGIN)
+        return overlap_tile(model, image, TILE, MARGIN, align=16)
     margin = UNet2015.margin
     core = min(-(-(max(image.shape[1:]) - 4) // 16) * 16 + 4, 388)  # valid outputs: 4, 20, ..., 388 of the paper
-    return overlap_tile(model, image, max(core, 4) + 2 * margin, margin)
+    align = 16 if max(image.shape[1:]) > core else 1  # several tiles are pooled on one grid
+    return overlap_tile(model, image, max(core, 4) + 2 * margin, margin, align)
 
 
 def evaluate(model: Module, dataset: Dataset, n_classes: int, workers: int = 1) -> Scores:
