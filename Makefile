@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := runs/demo
 
-.PHONY: help demo test lint bench coverage clean
+.PHONY: help demo picture test lint bench coverage clean
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -25,6 +25,9 @@ $(VENV)/.dev: pyproject.toml | $(BIN)/python
 
 demo: $(VENV)/.installed  ## train a U-Net on generated chairs, evaluate it on 200 unseen ones, draw the results
 	$(BIN)/tinyseg demo --out $(RUN)
+
+picture: $(RUN)/evaluation.png  ## the README's picture, from the demo's (256 colours)
+	$(BIN)/python -c "from PIL import Image; Image.open('$<').quantize(256, dither=0).save('docs/demo.png', optimize=True)"
 
 test: $(VENV)/.test  ## run the test suite on all cores
 	$(BIN)/python -m pytest -n auto

@@ -115,10 +115,10 @@ DEMO = UNetRecipe(
     data=DataSpec(samples=8000),
     remember=True,
     width=8,
-    steps=1500,
-    batch=16,
+    steps=2700,
+    batch=8,
     lr=4e-3,
-    ema=0.98,
+    ema=0.99,
     workers=0,
     evaluate_every=500,
 )

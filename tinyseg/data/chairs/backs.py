@@ -119,11 +119,11 @@ def oval(dice: Dice, model: Model, plan: Plan, paints: Paints) -> None:
 
 
 BACKS: dict[Back, float] = {
-    solid: 3,
-    pad: 3,
-    curved: 2,
-    ladder: 1.5,
-    slats: 1.2,
+    solid: 4,
+    pad: 4,
+    curved: 3,
+    ladder: 1,
+    slats: 0.8,
     oval: 0.8,
     spindles: 0.7,
     cross: 0.6,

@@ -14,7 +14,7 @@ from tinyseg.data.chairs.room import furnish
 from tinyseg.data.chairs.solids import Placed, gather, place
 from tinyseg.data.chairs.view import Bounds, Camera, Floats, Light, Scene, look_at
 
-COUNTS = {1: 6.5, 2: 2.5, 3: 0.8, 4: 0.2}
+COUNTS = {1: 7, 2: 2.2, 3: 0.6, 4: 0.2}
 
 
 class Seen(NamedTuple):
@@ -85,7 +85,7 @@ def _chairs(dice: Dice, stage: _Stage) -> list[tuple[Design, Placed]]:
 def _camera(dice: Dice, first: Placed, crowd: int) -> Camera:
     """A camera that shows the first chair over much of the picture's height, not always in its middle."""
     tall, wide = first.high[2], math.hypot(*(first.high - first.low)[:2])
-    share = dice.uniform(0.75, 1.15) if crowd == 1 else dice.uniform(0.62, 0.95)
+    share = dice.uniform(0.85, 1.12) if crowd == 1 else dice.uniform(0.7, 0.95)
     half_angle = dice.uniform(0.30, 0.52)  # of the shorter side
     distance = max(tall, 0.85 * wide) / (2 * share * math.tan(half_angle)) + wide / 4
     tilt, pan = dice.uniform(0.05, 0.65), dice.uniform(-0.65, 0.65)

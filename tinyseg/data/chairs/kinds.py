@@ -284,7 +284,7 @@ HARD = {"wood": 3.0, "metal": 0.5, "plastic": 0.7, "fabric": 1.0, "leather": 0.4
 SOFT = {"fabric": 3.0, "leather": 1.5}
 KINDS: dict[str, Kind] = {
     "chair": Kind(dining, 5, HARD, (0.19, 0.24), (0.19, 0.23), (0.43, 0.48), (0.40, 0.58)),
-    "armchair": Kind(armchair, 2.6, SOFT, (0.34, 0.42), (0.33, 0.40), (0.40, 0.46), (0.38, 0.60), (0.04, 0.14)),
+    "armchair": Kind(armchair, 3.4, SOFT, (0.34, 0.42), (0.33, 0.40), (0.40, 0.46), (0.38, 0.60), (0.04, 0.14)),
     "stool": Kind(stool, 1.6, HARD, (0.16, 0.21), (0.15, 0.20), (0.40, 0.50), (0.3, 0.3)),
     "bar stool": Kind(bar_stool, 1.2, HARD, (0.16, 0.20), (0.16, 0.20), (0.64, 0.76), (0.40, 0.50)),
     "office chair": Kind(
