@@ -108,7 +108,9 @@ def serial(function: F) -> F:
 
 def parallel(function: F) -> F:
     """Compile a kernel whose `prange` loops run on numba's thread pool; launches take turns (see `launch`)."""
-    kernel: Any = numba.njit(cache=True, nogil=True, parallel=True, fastmath=FASTMATH)(function)
+    # No fastmath here: a parallel loop that is free to reassociate comes out of the compiler in one form when it is
+    # compiled in the process and in another when it is loaded from the cache, and a resumed run must repeat every bit.
+    kernel: Any = numba.njit(cache=True, nogil=True, parallel=True)(function)
 
     @functools.wraps(function)
     def launched(*args: Any) -> Any:
