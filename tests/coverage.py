@@ -23,7 +23,7 @@ def main() -> None:
     kernels = sorted(str(p) for p in (ROOT / "tests").glob("test_kernels_*.py"))
     chairs = str(ROOT / "tests" / "test_chairs.py")
     plain = {"COVERAGE_FILE": ".coverage.plain", "NUMBA_DISABLE_JIT": "1"}
-    run("pytest", "-n", "auto", *cov, "-m", "not slow_without_jit", *kernels, chairs, **plain)
+    run("pytest", *cov, *kernels, chairs, **plain)
     run("coverage", "combine", "--keep", ".coverage.compiled", ".coverage.plain")
     run("coverage", "report", "--skip-covered", "--sort=miss", "--fail-under=95")
 
