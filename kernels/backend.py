@@ -11,11 +11,12 @@ import importlib.util
 from types import ModuleType
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
 __all__ = ["backend", "narrow", "native"]
 
-HALF_TYPES = ("float16", "bfloat16")
+HALF_TYPES = frozenset({np.dtype(np.float16), np.dtype(ml_dtypes.bfloat16)})
 
 
 def backend(family: str, x: Any) -> ModuleType:
@@ -37,7 +38,7 @@ def native(x: np.ndarray) -> np.ndarray:
 
     Numba has no half types: they are stored in T, computed and accumulated in float32, and `narrow` goes back.
     """
-    wide = np.float32 if x.dtype.name in HALF_TYPES else x.dtype
+    wide = np.float32 if x.dtype in HALF_TYPES else x.dtype
     x = np.ascontiguousarray(x, dtype=wide)
     return x if x.flags.writeable else x.copy()  # numba compiles every kernel again for a read-only array
 

@@ -93,9 +93,9 @@ def pieces(rows: int, columns: int) -> tuple[int, int]:
 
 
 @serial
-def gemm_in_pieces(a, b, c, piece):
-    """c = a·b, in pieces of piece[0] rows of a and c, and piece[1] terms of the sum at a time."""
+def gemm_in_pieces(a, b, c, keep, piece):
+    """c = a·b + keep·c, in pieces of piece[0] rows of a and c, and piece[1] terms of the sum at a time."""
     for i in range(0, a.shape[0], piece[0]):
         for k in range(0, a.shape[1], piece[1]):
             part = a[i : i + piece[0], k : k + piece[1]]
-            gemm(part, b[k : k + piece[1]], c[i : i + piece[0]], 1 if k else 0)
+            gemm(part, b[k : k + piece[1]], c[i : i + piece[0]], 1 if k else keep)

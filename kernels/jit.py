@@ -3,9 +3,10 @@
 * `serial` compiles a function that runs on the caller's thread and releases the GIL (loader workers may call it).
 * `parallel` compiles a function with `prange`; its launches take turns and hold every BLAS at one thread.
 
-Of numba's thread pools we take "workqueue": a launch costs 30-70 us where OpenMP's costs 2 to 10, but its idle threads
-sleep. OpenMP's spin for milliseconds after every kernel (fifty launches 10 ms apart: 15 ms of CPU time against 420),
-which on two cores is taken from the loader and from Python; it also needs a libgomp and dies when forked.
+Of numba's thread pools we take OpenMP's: a launch costs 2 to 5 us where "workqueue" takes 110 to 180 to wake its
+threads, and a small network launches two hundred kernels a step. GNU's OpenMP is told to let idle threads spin for a
+fraction of a millisecond instead of several. Without a libgomp (`apt install libgomp1`) workqueue serves. Neither
+outlives a fork.
 
 The on-disk cache lives in a folder named after a hash of all kernel sources, because numba notices a change in the
 function's own file only, not in the functions it calls.
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import importlib
 import os
 import pathlib
 import sys
@@ -38,9 +40,13 @@ JIT = not _config.DISABLE_JIT  # False under NUMBA_DISABLE_JIT=1: kernels run as
 FASTMATH = {"contract", "reassoc", "nsz"}
 
 F = TypeVar("F", bound=Callable[..., Any])
-_turn = threading.RLock()  # numba's workqueue scheduler aborts the process when two threads enter it
+_turn = threading.RLock()  # workqueue aborts the process when two threads enter it; OpenMP would start a second pool
 _blas: Any = None
 _held = 0  # how deep in `launch` the thread is that holds the turn
+_launched = False  # whether this process has a thread pool,
+_orphaned = False  # or its parent had one when it was forked
+
+SPINS = "10000"  # of an idle OpenMP thread before it sleeps: about 0.3 ms, longer than the gap between two kernels
 
 
 def cache_folder() -> pathlib.Path:
@@ -66,8 +72,30 @@ def _prepare_cache() -> None:
         print(f"tinyseg: compiled kernels are not kept: {error}", file=sys.stderr)
 
 
-if _config.THREADING_LAYER == "default":  # not chosen by the user through NUMBA_THREADING_LAYER
-    _config.THREADING_LAYER = "workqueue"
+def _choose_pool() -> None:
+    if _config.THREADING_LAYER != "default":
+        return  # chosen by the user through NUMBA_THREADING_LAYER
+    name = "GOMP_SPINCOUNT"
+    ours = name not in os.environ and "OMP_WAIT_POLICY" not in os.environ
+    if ours:
+        os.environ[name] = SPINS  # libgomp reads it once, while it is loaded
+    try:
+        importlib.import_module("numba.np.ufunc.omppool")
+        _config.THREADING_LAYER = "omp"
+    except ImportError:
+        _config.THREADING_LAYER = "workqueue"
+    finally:
+        if ours:
+            del os.environ[name]
+
+
+def _after_fork() -> None:
+    global _orphaned
+    _orphaned = _launched
+
+
+os.register_at_fork(after_in_child=_after_fork)
+_choose_pool()
 _prepare_cache()
 keep_freed_memory()
 
@@ -91,7 +119,13 @@ def launch() -> Iterator[None]:
     NumPy's and SciPy's OpenBLAS have pools of their own whose idle threads spin and steal the cores. Nested launches
     are free: whoever starts many kernels in a row may hold one `launch()` around them all.
     """
-    global _held
+    global _held, _launched
+    if _orphaned:
+        raise RuntimeError(
+            "kernels: this process was forked from one that had run kernels, whose threads it does not have; "
+            "use multiprocessing.get_context('spawn')"
+        )
+    _launched = True
     with _turn, blas_pools().limit(limits=1) if _held == 0 else nullcontext():
         _held += 1
         try:

@@ -97,6 +97,12 @@ BLOCKS = {
     "rows of large images": (3, 5, 4, (37, 70), (3, 3), ConvGeometry((1, 1), ((1, 1), (1, 1)))),
     "many small images": (29, 3, 4, (7, 5), (3, 3), ConvGeometry((1, 1), ((1, 1), (1, 1)))),
     "a row longer than a block": (2, 3, 2, (3, 700), (3, 3), ConvGeometry((1, 1), ((1, 1), (0, 1)))),
+    "shifts, last block short": (2, 6, 5, (43, 65), (3, 4), ConvGeometry((1, 1), ((1, 2), (0, 3)))),
+    "shifts, dilated, in groups": (3, 12, 8, (29, 40), (3, 3), ConvGeometry((1, 1), ((2, 2), (4, 4)), (2, 4), 2)),
+    "shifts, one image, less rows than threads": (1, 5, 6, (1, 300), (1, 3), ConvGeometry()),
+    "shifts from and onto one channel": (2, 1, 5, (17, 33), (3, 3), ConvGeometry((1, 1), ((1, 1), (1, 1)))),
+    "more outputs than dots take": (2, 3, 133, (12, 16), (3, 3), ConvGeometry()),
+    "padding wider than the image": (2, 5, 4, (3, 9), (2, 3), ConvGeometry((1, 1), ((6, 5), (11, 12)))),
     "groups": (3, 6, 9, (21, 33), (3, 2), ConvGeometry((2, 1), ((1, 0), (2, 1)), (1, 2), 3)),
     "stride 3": (4, 4, 5, (40, 31), (4, 2), ConvGeometry((3, 3), ((0, 2), (1, 1)))),
     "depthwise": (3, 4, 4, (19, 35), (3, 5), ConvGeometry((2, 1), ((1, 1), (2, 2)), (1, 1), 4)),
@@ -168,17 +174,33 @@ def test_views_are_read_right_and_left_alone():
         np.testing.assert_array_equal(view, copy)
 
 
-def test_depthwise_and_pointwise_never_reach_the_column_kernel(monkeypatch):
-    def column_kernel(*_):
-        raise AssertionError("columns were gathered")
+ALGORITHMS = {
+    "depthwise": "cpu_depthwise",
+    "1x1": "cpu_pointwise",
+    "rows of large images": "cpu_shifted",
+    "many small images": "cpu_columns",
+    "1x1 with stride": "cpu_columns",
+}
 
-    monkeypatch.setattr(cpu, "_correlate", column_kernel)
-    monkeypatch.setattr(cpu, "_correlate_weight", column_kernel)
-    for name in ("depthwise", "1x1"):
-        problem = arrays(*BLOCKS[name])
-        assert_same(by(conv2d, *problem), by_torch(*problem), 1e-12)
-    with pytest.raises(AssertionError, match="columns were gathered"):
-        by(conv2d, *arrays(*BLOCKS["groups"]))
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_every_shape_has_its_algorithm(name, monkeypatch):
+    called = set()
+
+    def recorded(label, function):
+        def call(*arguments):
+            called.add(label)
+            return function(*arguments)
+
+        return call
+
+    for module in (cpu.cpu_columns, cpu.cpu_depthwise, cpu.cpu_pointwise, cpu.cpu_shifted):
+        for kernel in ("correlate", "correlate_weight"):
+            label = f"{module.__name__.rpartition('.')[2]}.{kernel}"
+            monkeypatch.setattr(module, kernel, recorded(label, getattr(module, kernel)))
+    problem = arrays(*BLOCKS[name])
+    assert_same(by(conv2d, *problem), by_torch(*problem), 1e-12)
+    assert called == {f"{ALGORITHMS[name]}.correlate", f"{ALGORITHMS[name]}.correlate_weight"}
 
 
 @pytest.mark.parametrize(

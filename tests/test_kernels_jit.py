@@ -1,5 +1,8 @@
 """How kernels are launched: one at a time, BLAS at one thread meanwhile, whichever thread calls."""
 
+import os
+import subprocess
+import sys
 import threading
 
 import ml_dtypes
@@ -51,6 +54,47 @@ def test_threads_that_launch_at_once_take_turns():
         thread.join()
     assert len(results) == 40
     assert all(r.tobytes() == expected.tobytes() for r in results)
+
+
+def by_python(code, *arguments, env=None):
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(command, env=env, capture_output=True, text=True, check=True, timeout=120).stdout
+
+
+def test_a_forked_process_is_told_that_it_has_no_threads():
+    code = """
+import os, sys
+import numpy as np
+from tinyseg.kernels import conv2d
+from tinyseg.kernels.conv2d import ConvGeometry
+x = np.ones((1, 1, 4, 4))
+if sys.argv[1] == "after":
+    conv2d.forward(x, x, ConvGeometry())
+if os.fork() == 0:
+    try:
+        print(conv2d.forward(x, x, ConvGeometry()).item(), flush=True)
+    except RuntimeError as error:
+        print(error, flush=True)
+    os._exit(0)
+os.wait()
+"""
+    assert by_python(code, "before") == "16.0\n"
+    assert "forked from one that had run kernels" in by_python(code, "after")
+
+
+def test_the_users_thread_pool_and_spinning_are_respected():
+    code = """
+import os, numba
+from tinyseg.kernels import jit
+print(numba.config.THREADING_LAYER, os.environ.get("GOMP_SPINCOUNT"))
+"""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("NUMBA_THREADING", "GOMP", "OMP"))}
+    for extra, expected in (
+        ({}, ("omp None", "workqueue None")),
+        ({"NUMBA_THREADING_LAYER": "workqueue"}, ("workqueue None",)),
+        ({"GOMP_SPINCOUNT": "5"}, ("omp 5", "workqueue 5")),
+    ):
+        assert by_python(code, env=clean | extra).strip() in expected
 
 
 def test_the_cache_folder_follows_the_sources(tmp_path, monkeypatch):

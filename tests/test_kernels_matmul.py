@@ -102,7 +102,7 @@ def test_gemm_ignores_what_an_overwritten_result_held():
 def test_a_product_in_pieces_is_the_product(piece):
     rng = np.random.default_rng(9)
     a, b, c = rng.standard_normal((10, 7)), rng.standard_normal((7, 5)), np.full((10, 5), np.nan)
-    gemm_in_pieces(a, b, c, piece)
+    gemm_in_pieces(a, b, c, 0, piece)
     np.testing.assert_allclose(c, np.einsum("mk,kn->mn", a, b), rtol=1e-13, atol=1e-13)
 
 

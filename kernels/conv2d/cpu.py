@@ -1,13 +1,12 @@
-"""Convolution in numba: input windows gathered into columns, a cache-sized block at a time, and multiplied by BLAS.
+"""Convolution in numba: which algorithm takes which convolution, and how each is called.
 
-All three kernels walk the output row by row, the rows of the whole batch numbered through (row = n·OH + i), so that a
-block is one matrix product whether it holds eight rows of a large image or several small images:
+    cpu_columns     any convolution: windows gathered into columns, a cache-sized block at a time, multiplied by BLAS
+    cpu_shifted     stride 1: the same products, read in place from one padded copy of the block
+    cpu_pointwise   1x1, stride 1: the image is its own column matrix
+    cpu_depthwise   one channel per group: sums of shifted rows, no matrices
 
-    forward       y[:, block]  = w · columns(x)[:, block]                 (O, K) · (K, P),  K = C/G·KH·KW
-    grad_weight   gw          += gy[:, block] · columns(x)[:, block]ᵀ     (O, P) · (P, K)
-    grad_input    forward's kernel again, over gy (see there)
-
-Neither the padded input nor the whole column matrix (KH·KW inputs large) ever exists.
+`grad_input` is a forward convolution, or several, over gy (see there). Neither the whole padded input nor the whole
+column matrix (KH·KW inputs large) ever exists.
 """
 
 from __future__ import annotations
@@ -19,32 +18,49 @@ import numba
 import numpy as np
 
 from ..backend import narrow, native
-from ..blas import gemm, gemm_in_pieces, pieces
-from ..jit import parallel, prange, serial
-from . import ConvGeometry, Pair, cpu_depthwise, cpu_pointwise, output_size
-from .rows import copy_row, inside
+from ..blas import pieces
+from ..dots import FEW_ROWS, whole_tiles
+from ..jit import parallel, prange
+from . import ConvGeometry, Pair, cpu_columns, cpu_depthwise, cpu_pointwise, cpu_shifted, output_size
+from .cpu_shifted import Shifts, shifts
 
 __all__ = ["forward", "grad_input", "grad_weight"]
 
-FORWARD_COLUMNS = 256  # P: enough for BLAS to run at speed, few enough for the columns to stay in the cache
+# P, pixels in a block: enough for a product to run at speed, few enough for all that it reads to stay in the cache.
+FORWARD_COLUMNS = 256
 WEIGHT_COLUMNS = 512  # more, because every block also reads and writes its (O, K) sum
+FORWARD_SHIFTED = 512
+WEIGHT_SHIFTED = 2048
 
 
 # ---------------------------------------------------------------- geometry, in Python
 
 
 def _rows_per_block(columns: int, rows: int, row_length: int) -> int:
-    """How many output rows make a block: a function of shape and thread count only, so that bits repeat."""
+    """How many output rows make a block of columns: a function of shape and thread count only, so that bits repeat."""
     share = -(-rows // numba.get_num_threads())
     return max(1, min(columns // max(1, row_length), share))
 
 
-def _offsets(kernel_size: Pair, geometry: ConvGeometry) -> list[np.ndarray]:
-    """Per axis, where each tap looks: output i reads input i·stride + offset[p], p·dilation − padding."""
-    return [
-        np.arange(size, dtype=np.int64) * dilation - before
+def _rows_per_shift(columns: int, images: int, rows: int, pitch: int) -> int:
+    """How many output rows of one image make a shifted block: even blocks, and at least one for every thread."""
+    blocks = max(-(-rows * pitch // columns), -(-numba.get_num_threads() // max(1, images)))
+    return max(1, -(-rows // blocks))
+
+
+class Taps(NamedTuple):
+    """Some taps of the window along one axis, and where each looks: output i reads input i·step + offset."""
+
+    which: np.ndarray
+    offset: np.ndarray
+
+
+def _all_taps(kernel_size: Pair, geometry: ConvGeometry) -> tuple[Taps, ...]:
+    """Per axis, every tap: offset p·dilation − padding."""
+    return tuple(
+        Taps(np.arange(size), np.arange(size) * dilation - before)
         for size, dilation, (before, _) in zip(kernel_size, geometry.dilation, geometry.padding, strict=True)
-    ]
+    )
 
 
 class Lattice(NamedTuple):
@@ -56,8 +72,8 @@ class Lattice(NamedTuple):
 
 
 def _by_group(w: np.ndarray, groups: int) -> np.ndarray:
-    """(O, C/G, KH, KW) as one matrix per group: (G, O/G, K)."""
-    return w.reshape(groups, w.shape[0] // groups, w.shape[1] * w.shape[2] * w.shape[3])
+    """(O, C/G, KH, KW) as (G, O/G, C/G, KH, KW)."""
+    return w.reshape(groups, w.shape[0] // groups, *w.shape[1:])
 
 
 def _images_by_group(x: np.ndarray, groups: int) -> np.ndarray:
@@ -86,30 +102,65 @@ def _mix_channels(x: np.ndarray, w: np.ndarray, bias: np.ndarray) -> np.ndarray:
     return y
 
 
+def _shifts_pay(layout: Shifts, rows: int, size: Pair, channels: int) -> bool:
+    """Whether blocks of `rows` rows are faster by shifts than by columns.
+
+    They are where less than half is copied, at most a fifth of the products is thrown away, and blocks (of one image
+    only) are long. Measured: see the worklog.
+    """
+    copied, columns = (rows + layout.beyond) * layout.pitch, len(layout.starts) * rows * size[1]
+    between = layout.pitch - size[1]
+    return 2 * copied <= columns and 4 * between <= size[1] and (size[0] * size[1] >= 128 or channels <= 64)
+
+
+def _pick(w: np.ndarray, taps: tuple[Taps, ...], taps_first: bool) -> np.ndarray:
+    """The chosen taps of w (G, O/G, C/G, KH, KW), contiguous: as they stand, or as (G, taps, O/G, C/G)."""
+    down, right = (axis.which for axis in taps)
+    groups, outputs, channels = w.shape[:3]
+    if taps_first:
+        chosen = np.empty((groups, len(down), len(right), outputs, channels), w.dtype)
+        _copy_taps(w, down, right, chosen.transpose(0, 3, 4, 1, 2))
+        return chosen.reshape(groups, -1, outputs, channels)
+    if w.flags.c_contiguous and w.shape[3:] == (len(down), len(right)):
+        return w
+    chosen = np.empty((groups, outputs, channels, len(down), len(right)), w.dtype)
+    _copy_taps(w, down, right, chosen)
+    return chosen
+
+
 def _scan(
-    x: np.ndarray, w: np.ndarray, bias: np.ndarray, offsets: list[np.ndarray], step: Pair, y: np.ndarray, out: Lattice
+    x: np.ndarray, w: np.ndarray, taps: tuple[Taps, ...], step: Pair, bias: np.ndarray, y: np.ndarray, out: Lattice
 ) -> None:
-    """Correlate with w (G, O/G, K) onto a lattice of y: direct sums where BLAS would have a single row to work on."""
+    """Correlate x with some taps of w (G, O/G, C/G, KH, KW) onto a lattice of y, by the algorithm that fits."""
     threads = numba.get_num_threads()
-    down, right = offsets
-    if w.shape[1] == 1 and w.shape[2] == len(down) * len(right):
-        cpu_depthwise.correlate(x, w, bias, down, right, step, y, out.origin, out.every, out.size, threads)
+    groups, outputs, channels = w.shape[:3]
+    down, right = (axis.offset for axis in taps)
+    onto = (y, out.origin, out.every, out.size)
+    layout = shifts(down, right, out.size[1])
+    rows = _rows_per_shift(FORWARD_SHIFTED, x.shape[0] * groups, out.size[0], layout.pitch)
+    if outputs == channels == 1:
+        kernel = _pick(w, taps, taps_first=False).reshape(groups, 1, -1)
+        cpu_depthwise.correlate(x, kernel, bias, down, right, step, *onto, threads)
+    elif step == (1, 1) and channels >= 4 and _shifts_pay(layout, rows, out.size, channels):
+        piece = pieces(outputs, rows * layout.pitch)
+        kernel = _pick(w, taps, taps_first=True)
+        cpu_shifted.correlate(x, kernel, bias, layout, *onto, rows, piece, threads)
     else:
-        block = _rows_per_block(FORWARD_COLUMNS, x.shape[0] * out.size[0], out.size[1])
-        piece = pieces(w.shape[1], block * out.size[1])
-        _correlate(x, w, bias, down, right, step, y, out.origin, out.every, out.size, block, piece, threads)
+        rows = _rows_per_block(FORWARD_COLUMNS, x.shape[0] * out.size[0], out.size[1])
+        piece = pieces(outputs, rows * out.size[1])
+        kernel = _pick(w, taps, taps_first=False).reshape(groups, outputs, -1)
+        cpu_columns.correlate(x, kernel, bias, down, right, step, *onto, rows, piece, threads)
 
 
 def forward(x: np.ndarray, w: np.ndarray, geometry: ConvGeometry, bias: np.ndarray | None = None) -> np.ndarray:
     """See the family's docstring."""
     size = output_size(x.shape[2:], w.shape[2:], geometry)
-    x_, w_ = native(x), native(w)
+    x_, w_ = native(x), _by_group(native(w), geometry.groups)
     b = np.zeros(w.shape[0], x_.dtype) if bias is None else native(bias)
-    by_group = _by_group(w_, geometry.groups)
     if _is_pointwise(w.shape[2:], geometry):
-        return narrow(_mix_channels(x_, by_group, b), x)
+        return narrow(_mix_channels(x_, w_[..., 0, 0], b), x)
     y = np.empty((x.shape[0], w.shape[0], *size), x_.dtype)
-    _scan(x_, by_group, b, _offsets(w.shape[2:], geometry), geometry.stride, y, Lattice(size))
+    _scan(x_, w_, _all_taps(w.shape[2:], geometry), geometry.stride, b, y, Lattice(size))
     return narrow(y, x)
 
 
@@ -122,152 +173,68 @@ def grad_input(gy: np.ndarray, w: np.ndarray, geometry: ConvGeometry, input_size
     correlations ("phases"), each pixel of gx written once: a gather, however the windows overlap, and without
     wasted arithmetic.
     """
-    gy_, w_ = native(gy), native(w)
+    gy_ = native(gy)
+    w_ = _by_group(native(w), geometry.groups).swapaxes(1, 2)  # inputs and outputs trade places
     bias = np.zeros(w.shape[1] * geometry.groups, gy_.dtype)
     if _is_pointwise(w.shape[2:], geometry):
-        return narrow(_mix_channels(gy_, _by_group(w_, geometry.groups).swapaxes(1, 2), bias), gy)
+        return narrow(_mix_channels(gy_, w_[..., 0, 0], bias), gy)
     gx = np.zeros((gy.shape[0], len(bias), *input_size), gy_.dtype)
-    for top, rows, taps_h, down in _phases(0, input_size[0], w.shape[2], geometry):
-        for left, columns, taps_w, right in _phases(1, input_size[1], w.shape[3], geometry):
-            part = _swap_channels(w_, geometry.groups, taps_h, taps_w)
+    for top, rows, down in _phases(0, input_size[0], w.shape[2], geometry):
+        for left, columns, right in _phases(1, input_size[1], w.shape[3], geometry):
             out = Lattice((rows, columns), (top, left), geometry.stride)
-            _scan(gy_, part, bias, [down, right], (1, 1), gx, out)
+            _scan(gy_, w_, (down, right), (1, 1), bias, gx, out)
     return narrow(gx, gy)
 
 
-def _phases(
-    axis: int, size: int, taps: int, geometry: ConvGeometry
-) -> Iterator[tuple[int, int, np.ndarray, np.ndarray]]:
-    """Per residue class of input rows: first row, number of rows, the taps that reach them, their offsets in gy."""
+def _phases(axis: int, size: int, taps: int, geometry: ConvGeometry) -> Iterator[tuple[int, int, Taps]]:
+    """Per residue class of input rows: first row, number of rows, the taps that reach them from gy."""
     stride, dilation = geometry.stride[axis], geometry.dilation[axis]
     before = geometry.padding[axis][0]
-    reach = np.arange(taps, dtype=np.int64) * dilation
+    reach = np.arange(taps) * dilation
     for first in range(min(stride, size)):
         mine = np.flatnonzero((reach - first - before) % stride == 0)
         if len(mine):
-            yield first, -(-(size - first) // stride), mine, (first + before - reach[mine]) // stride
+            yield first, -(-(size - first) // stride), Taps(mine, (first + before - reach[mine]) // stride)
 
 
 def grad_weight(x: np.ndarray, gy: np.ndarray, geometry: ConvGeometry, kernel_size: Pair) -> np.ndarray:
-    """See the family's docstring."""
-    threads = numba.get_num_threads()
-    x_, gy_ = native(x), native(gy)
-    down, right = _offsets(kernel_size, geometry)
+    """See the family's docstring. The threads sum apart; their sums are added in order, so that bits repeat."""
+    threads, groups, stride = numba.get_num_threads(), geometry.groups, geometry.stride
+    outputs, channels = gy.shape[1] // groups, x.shape[1] // groups
+    x_, gy_, size = native(x), native(gy), gy.shape[2:]
+    down, right = (axis.offset for axis in _all_taps(kernel_size, geometry))
+    layout = shifts(down, right, size[1])
+    rows = _rows_per_shift(WEIGHT_SHIFTED, x.shape[0] * groups, size[0], layout.pitch)
+    depth = channels * len(layout.starts)
+    few = outputs <= FEW_ROWS
+    partial = np.zeros((threads, groups, whole_tiles(outputs), whole_tiles(depth)), x_.dtype)
     if _is_pointwise(kernel_size, geometry):
-        a = _images_by_group(x_, geometry.groups)
-        pixels = _pixels_per_block(a.shape[0] * a.shape[1], a.shape[3])
-        partial = cpu_pointwise.correlate_weight(a, _images_by_group(gy_, geometry.groups), pixels, threads)
-    elif x.shape[1] == geometry.groups:
-        partial = cpu_depthwise.correlate_weight(x_, gy_, down, right, geometry.stride, threads)
+        images = _images_by_group(x_, groups)
+        pixels = _pixels_per_block(images.shape[0] * groups, images.shape[3])
+        cpu_pointwise.correlate_weight(images, _images_by_group(gy_, groups), pixels, few, partial)
+    elif channels == 1 and outputs < 4:
+        cpu_depthwise.correlate_weight(x_, gy_, down, right, stride, partial[0], threads)
+    elif stride == (1, 1) and few and _shifts_pay(layout, rows, size, outputs):
+        from_channel = np.repeat(np.arange(channels), len(layout.starts))
+        starts = np.tile(layout.starts, channels)
+        cpu_shifted.correlate_weight(x_, gy_, layout, from_channel, starts, rows, partial)
     else:
-        block = _rows_per_block(WEIGHT_COLUMNS, gy.shape[0] * gy.shape[2], gy.shape[3])
-        partial = _correlate_weight(x_, gy_, down, right, geometry.stride, geometry.groups, block, threads)
-    gw = partial.sum(axis=0)  # in the order of the threads; here, because numba takes 4 s to compile this line
-    return narrow(gw.reshape(gy.shape[1], x.shape[1] // geometry.groups, *kernel_size), x)
-
-
-# ---------------------------------------------------------------- the kernels
+        rows = _rows_per_block(WEIGHT_COLUMNS, x.shape[0] * size[0], size[1])
+        cpu_columns.correlate_weight(x_, gy_, down, right, stride, rows, few, partial)
+    gw = partial.sum(axis=0)[:, :outputs, :depth]
+    return narrow(np.ascontiguousarray(gw).reshape(gy.shape[1], channels, *kernel_size), x)
 
 
 @parallel
-def _swap_channels(w, groups, taps_h, taps_w):
-    """(O, C/G, KH, KW) -> (G, C/G, (O/G, chosen taps)): input and output channels trade places in each group.
+def _copy_taps(w, taps_h, taps_w, target):
+    """target[g, a, b, p, q] = w[g, a, b, taps_h[p], taps_w[q]].
 
     A kernel, because NumPy's transposed copy of a 1024x1024x3x3 weight takes 90 ms, longer than the convolution.
     """
-    outputs, channels = w.shape[0] // groups, w.shape[1]
-    swapped = np.empty((groups * channels, outputs, len(taps_h), len(taps_w)), w.dtype)
-    for row in prange(groups * channels):
-        g, c = row // channels, row % channels
-        for o in range(outputs):
+    groups, rows, columns = w.shape[:3]
+    for row in prange(groups * rows):
+        g, a = row // rows, row % rows
+        for b in range(columns):
             for p in range(len(taps_h)):
                 for q in range(len(taps_w)):
-                    swapped[row, o, p, q] = w[g * outputs + o, c, taps_h[p], taps_w[q]]
-    return swapped.reshape(groups, channels, outputs * len(taps_h) * len(taps_w))
-
-
-@serial
-def _gather(x, channel, down, right, step, size, first, last, columns):
-    """columns[(c, p, q), (row, j)] = x[n, channel + c, i·step + down[p], j·step + right[q]], padding as zeros.
-
-    Rows first ≤ row < last, where row = n·OH + i.
-    """
-    height, width = x.shape[2:]
-    for k in range(len(columns)):
-        c, p, q = k // (len(right) * len(down)), k // len(right) % len(down), k % len(right)
-        lo, hi = inside(width, right[q], step[1], size[1])
-        for row in range(first, last):
-            target = columns[k, (row - first) * size[1] : (row - first + 1) * size[1]]
-            h = row % size[0] * step[0] + down[p]
-            if 0 <= h < height and lo < hi:
-                target[:lo] = 0
-                copy_row(x[row // size[0], channel + c, h, lo * step[1] + right[q] :], step[1], target[lo:hi])
-                target[hi:] = 0
-            else:
-                target[:] = 0
-
-
-@serial
-def _store(product, bias, y, channel, origin, every, size, first, last):
-    """y[n, channel + o, origin + every·(i, j)] = product[o, (row, j)] + bias[channel + o]."""
-    for o in range(len(product)):
-        for row in range(first, last):
-            source = product[o, (row - first) * size[1] : (row - first + 1) * size[1]]
-            target = y[row // size[0], channel + o, origin[0] + every[0] * (row % size[0]), origin[1] :]
-            if every[1] == 1:
-                for j in range(len(source)):
-                    target[j] = source[j] + bias[channel + o]
-            else:
-                for j in range(len(source)):
-                    target[j * every[1]] = source[j] + bias[channel + o]
-
-
-@parallel
-def _correlate(x, w, bias, down, right, step, y, origin, every, size, rows_per_block, piece, threads):
-    """y[n, o, origin + every·(i, j)] = bias[o] + Σ w[g, o, (c, p, q)] · x[n, c, i·step + down[p], j·step + right[q]].
-
-    w is (G, O/G, K). Every thread takes a run of blocks: gather the columns, multiply, store.
-    """
-    groups, outputs, depth = w.shape
-    rows = x.shape[0] * size[0]
-    blocks = -(-rows // rows_per_block)
-    channels = depth // (len(down) * len(right))
-    for t in prange(threads):
-        columns_space = np.empty(depth * rows_per_block * size[1], x.dtype)
-        product_space = np.empty(outputs * rows_per_block * size[1], x.dtype)
-        for task in range(t * groups * blocks // threads, (t + 1) * groups * blocks // threads):
-            g = task // blocks
-            first = task % blocks * rows_per_block
-            last = min(rows, first + rows_per_block)
-            width = (last - first) * size[1]
-            columns = columns_space[: depth * width].reshape(depth, width)
-            product = product_space[: outputs * width].reshape(outputs, width)
-            _gather(x, g * channels, down, right, step, size, first, last, columns)
-            gemm_in_pieces(w[g], columns, product, piece)
-            _store(product, bias, y, g * outputs, origin, every, size, first, last)
-
-
-@parallel
-def _correlate_weight(x, gy, down, right, step, groups, rows_per_block, threads):
-    """gw[t, g, o, (c, p, q)] = Σ gy[n, o, i, j] · x[n, c, i·step + down[p], j·step + right[q]], one sum a thread."""
-    size = gy.shape[2:]
-    outputs, channels = gy.shape[1] // groups, x.shape[1] // groups
-    depth = channels * len(down) * len(right)
-    rows = gy.shape[0] * size[0]
-    blocks = -(-rows // rows_per_block)
-    partial = np.zeros((threads, groups, outputs, depth), x.dtype)
-    itself = np.zeros(1, np.int64)  # one tap at offset 0: the columns of gy are gy
-    for t in prange(threads):
-        columns_space = np.empty(depth * rows_per_block * size[1], x.dtype)
-        gy_space = np.empty(outputs * rows_per_block * size[1], x.dtype)
-        for task in range(t * groups * blocks // threads, (t + 1) * groups * blocks // threads):
-            g = task // blocks
-            first = task % blocks * rows_per_block
-            last = min(rows, first + rows_per_block)
-            width = (last - first) * size[1]
-            columns = columns_space[: depth * width].reshape(depth, width)
-            block = gy_space[: outputs * width].reshape(outputs, width)
-            _gather(x, g * channels, down, right, step, size, first, last, columns)
-            _gather(gy, g * outputs, itself, itself, (1, 1), size, first, last, block)
-            gemm(block, columns.T, partial[t, g], 1)
-    return partial
+                    target[g, a, b, p, q] = w[g, a, b, taps_h[p], taps_w[q]]

@@ -44,7 +44,7 @@ def _row(plane, w, bias, down, right, step, i, row):
 
 @parallel
 def correlate(x, w, bias, down, right, step, y, origin, every, size, threads):
-    """`cpu._correlate` for one input channel per group: w (G, O/G, KH·KW), every output plane a task of its own."""
+    """As in `cpu_columns`, for one input channel per group: w (G, O/G, KH·KW), every output plane a task of its own."""
     outputs = w.shape[1]
     planes = y.shape[0] * y.shape[1]
     for t in prange(threads):
@@ -74,13 +74,11 @@ def _plane_weight(plane, gy, down, right, step, gw):
 
 
 @parallel
-def correlate_weight(x, gy, down, right, step, threads):
-    """gw (1, O, KH·KW): each channel sums over the batch on one thread, a single "partial" sum."""
+def correlate_weight(x, gy, down, right, step, gw, threads):
+    """gw (G, O/G, KH·KW) += as in `cpu_columns`: each channel sums over the batch on one thread."""
     channels = gy.shape[1]
     outputs = channels // x.shape[1]
-    gw = np.zeros((1, channels, len(down) * len(right)), x.dtype)
     for t in prange(threads):
         for o in range(t * channels // threads, (t + 1) * channels // threads):
             for n in range(gy.shape[0]):
-                _plane_weight(x[n, o // outputs], gy[n, o], down, right, step, gw[0, o])
-    return gw
+                _plane_weight(x[n, o // outputs], gy[n, o], down, right, step, gw[o // outputs, o % outputs])

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..blas import gemm
+from ..dots import add_dots
 from ..jit import parallel, prange
 
 __all__ = ["correlate", "correlate_weight"]
@@ -32,16 +33,24 @@ def correlate(x, w, bias, y, pixels, threads):
 
 
 @parallel
-def correlate_weight(x, gy, pixels, threads):
-    """gw (T, G, O/G, C/G) = Σ_n gy (N, G, O/G, S) · x (N, G, C/G, S)ᵀ: one partial sum per thread."""
+def correlate_weight(x, gy, pixels, few, partial):
+    """partial (T, G, O/G, C/G) += Σ_n gy (N, G, O/G, S) · x (N, G, C/G, S)ᵀ, one sum a thread.
+
+    Its last two axes are rounded up to `whole_tiles`. `few`: the rows of gy are too few for BLAS (see `dots`).
+    """
+    threads = partial.shape[0]
     batch, groups, outputs, size = gy.shape
+    channels = x.shape[2]
     blocks = -(-size // pixels)
     tasks = batch * groups * blocks
-    partial = np.zeros((threads, groups, outputs, x.shape[2]), x.dtype)
     for t in prange(threads):
         for task in range(t * tasks // threads, (t + 1) * tasks // threads):
             n, g = task // blocks // groups, task // blocks % groups
             first = task % blocks * pixels
-            last = first + pixels
-            gemm(gy[n, g, :, first:last], x[n, g, :, first:last].T, partial[t, g], 1)
-    return partial
+            last = min(size, first + pixels)
+            if few:
+                add_dots(
+                    gy[n, g], x[n, g], np.arange(channels), np.zeros(channels, np.int64), first, last, partial[t, g]
+                )
+            else:
+                gemm(gy[n, g, :, first:last], x[n, g, :, first:last].T, partial[t, g, :outputs, :channels], 1)

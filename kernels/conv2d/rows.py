@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ..jit import serial
 
-__all__ = ["add_row", "copy_row", "inside"]
+__all__ = ["add_row", "copy_row", "inside", "store"]
 
 
 @serial
@@ -38,3 +38,21 @@ def add_row(weight, source, step, target):
     else:
         for j in range(len(target)):
             target[j] += weight * source[j * step]
+
+
+@serial
+def store(product, pitch, bias, y, channel, origin, every, size, first, last):
+    """y[n, channel + o, origin + every·(i, j)] = product[o, (row − first)·pitch + j] + bias[channel + o].
+
+    Rows first ≤ row < last, where row = n·size[0] + i.
+    """
+    for o in range(len(product)):
+        for row in range(first, last):
+            source = product[o, (row - first) * pitch : (row - first) * pitch + size[1]]
+            target = y[row // size[0], channel + o, origin[0] + every[0] * (row % size[0]), origin[1] :]
+            if every[1] == 1:
+                for j in range(len(source)):
+                    target[j] = source[j] + bias[channel + o]
+            else:
+                for j in range(len(source)):
+                    target[j * every[1]] = source[j] + bias[channel + o]

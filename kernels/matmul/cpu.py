@@ -22,7 +22,7 @@ SMALL = 2**18
 
 def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """See the family's docstring."""
-    wide = np.float32 if a.dtype.name in HALF_TYPES else a.dtype
+    wide = np.float32 if a.dtype in HALF_TYPES else a.dtype
     a_, b_ = a.astype(wide, copy=False), b.astype(wide, copy=False)
     work = a_.size * b_.shape[-1]
     if work <= SMALL or wide not in (np.float32, np.float64):

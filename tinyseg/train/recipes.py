@@ -115,12 +115,12 @@ DEMO = UNetRecipe(
     data=DataSpec(samples=8000),
     remember=True,
     width=8,
-    steps=3000,
+    steps=3600,
     batch=8,
     lr=4e-3,
     ema=0.99,
     workers=0,
-    evaluate_every=1500,
+    evaluate_every=1800,
 )
 
 
