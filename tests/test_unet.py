@@ -101,8 +101,9 @@ def test_outputs_and_every_gradient_in_float64(width: int, bilinear: bool, size:
         np.testing.assert_allclose(ours.state_dict()[key].numpy(), value.numpy(), rtol=1e-10, atol=1e-12)
 
 
-def test_ten_adam_steps_stay_together() -> None:
-    ours, theirs = pair(16, False)
+@pytest.mark.parametrize("width", [16, 64])
+def test_ten_adam_steps_stay_together(width: int) -> None:
+    ours, theirs = pair(width, False)
     adam, reference = ts.optim.Adam(ours.parameters(), lr=1e-3), torch.optim.Adam(theirs.parameters(), lr=1e-3)
     x, t = problem((32, 32), "float64")
     for _ in range(10):
