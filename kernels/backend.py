@@ -14,6 +14,8 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from tinyseg.errors import DeviceError
+
 __all__ = ["backend", "narrow", "native"]
 
 HALF_TYPES = frozenset({np.dtype(np.float16), np.dtype(ml_dtypes.bfloat16)})
@@ -22,14 +24,16 @@ HALF_TYPES = frozenset({np.dtype(np.float16), np.dtype(ml_dtypes.bfloat16)})
 def backend(family: str, x: Any) -> ModuleType:
     """The module of `family` (a package's `__name__`) whose kernels take arrays like `x`.
 
-    **Raises** `LookupError` when the family has no kernels for that kind of array.
+    **Raises** DeviceError when the family has no kernels for that kind of array.
     """
     if isinstance(x, np.ndarray):
         return importlib.import_module(f"{family}.cpu")
     name = f"{family}.cuda"
     if importlib.util.find_spec(name) is None:
         short = family.rpartition(".")[2]
-        raise LookupError(f"{short}: no CUDA kernel yet (got {type(x).__module__}.{type(x).__name__})")
+        raise DeviceError(
+            f"{short}: no CUDA kernel yet, got a {type(x).__module__}.{type(x).__name__}; move it with .cpu()"
+        )
     return importlib.import_module(name)
 
 

@@ -8,6 +8,7 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from tinyseg.errors import DeviceError
 from tinyseg.kernels import conv2d
 from tinyseg.kernels.conv2d import ConvGeometry, cpu, output_size, reference
 
@@ -222,5 +223,5 @@ def test_an_array_of_another_library_has_no_kernels_here():
     class Foreign:
         pass
 
-    with pytest.raises(LookupError, match="conv2d: no CUDA kernel yet"):
+    with pytest.raises(DeviceError, match="conv2d: no CUDA kernel yet"):
         conv2d.forward(Foreign(), Foreign(), ConvGeometry())
