@@ -77,6 +77,20 @@ from .ops.elementwise import (
     sub,
     where,
 )
+from .ops.indexing import (
+    argwhere,
+    gather,
+    index_add,
+    index_select,
+    masked_select,
+    narrow,
+    nonzero,
+    scatter,
+    scatter_add,
+    select,
+    take_along_dim,
+    unbind,
+)
 from .ops.linalg import matmul
 from .ops.reduce import all, amax, amin, any, argmax, argmin, logsumexp, max, mean, min, std, sum, var
 from .ops.shape import (
@@ -85,8 +99,6 @@ from .ops.shape import (
     chunk,
     flatten,
     flip,
-    gather,
-    index_select,
     permute,
     reshape,
     split,

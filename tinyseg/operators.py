@@ -8,7 +8,7 @@ from typing import Any
 from .engine import Tensor
 from .errors import BoundsError, DTypeError, GraphError, ShapeError
 from .ops import activation as act
-from .ops import comparison, elementwise, linalg, reduce, shape
+from .ops import comparison, elementwise, indexing, linalg, reduce, shape
 
 __all__: list[str] = []
 
@@ -110,7 +110,7 @@ TABLE: dict[str, Any] = {
     "__rxor__": comparison.bitwise_xor,
     "__invert__": comparison.bitwise_not,
     # Python's protocols
-    "__getitem__": shape.getitem,
+    "__getitem__": indexing.getitem,
     "__setitem__": _set_item,
     "__len__": _length,
     "__iter__": _elements,
@@ -156,7 +156,10 @@ TABLE: dict[str, Any] = {
     **{f.__name__: f for f in (reduce.min, reduce.argmax, reduce.argmin, reduce.logsumexp, reduce.all, reduce.any)},
     **{f.__name__: f for f in (shape.reshape, shape.flatten, shape.squeeze, shape.unsqueeze, shape.permute)},
     **{f.__name__: f for f in (shape.transpose, shape.broadcast_to, shape.split, shape.chunk, shape.flip)},
-    **{f.__name__: f for f in (shape.index_select, shape.gather, linalg.matmul)},
+    "matmul": linalg.matmul,
+    **{f.__name__: f for f in (indexing.select, indexing.narrow, indexing.unbind, indexing.index_select)},
+    **{f.__name__: f for f in (indexing.index_add, indexing.gather, indexing.take_along_dim, indexing.scatter)},
+    **{f.__name__: f for f in (indexing.scatter_add, indexing.masked_select, indexing.nonzero, indexing.argwhere)},
     **{f.__name__: f for f in (act.relu, act.sigmoid, act.tanh, act.softmax, act.log_softmax)},
 }
 

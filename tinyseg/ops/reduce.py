@@ -13,7 +13,8 @@ from ..engine import Array, Op, Tensor
 from ..errors import DTypeError, ShapeError
 from .checks import axes, axis, floating, is_float, tensor_arg
 from .elementwise import exp, log, sqrt
-from .shape import Gather, Shape, broadcast_to, flatten, reshape, squeeze
+from .indexing import Gather
+from .shape import Shape, broadcast_to, flatten, reshape, squeeze
 
 
 class Extremes(NamedTuple):

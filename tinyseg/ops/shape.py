@@ -1,7 +1,6 @@
-"""Ops that move elements without computing: reshape, permute, broadcast, index, join, pad.
+"""Ops that move elements without computing: reshape, permute, broadcast, join, pad. Picking by index: `indexing.py`.
 
-They come in adjoint pairs, each the other's backward: broadcast_to and sum_to, getitem and scatter, pad and crop,
-index_select and index_add.
+They come in adjoint pairs, each the other's backward: broadcast_to and sum_to, pad and crop.
 """
 
 from __future__ import annotations
@@ -15,8 +14,9 @@ import numpy as np
 
 from ..device import array_module
 from ..engine import Array, Op, Tensor
-from ..errors import ArgumentError, BoundsError, DTypeError, ShapeError
+from ..errors import ArgumentError, DTypeError, ShapeError
 from .checks import axes, axis, same_kind, tensor_arg
+from .indexing import GetItem, IndexSelect
 
 Shape = tuple[int, ...]
 
@@ -92,111 +92,6 @@ class Cat(Op):
         return tuple(GetItem((*before, slice(i, j)))(gy) if need else None for i, j, need in pieces)
 
 
-class GetItem(Op):
-    """y = x[index] for NumPy's basic and advanced indices; adjoint: Scatter"""
-
-    index: Any
-
-    def forward(self, x: Array) -> Array:
-        self.before = x.shape
-        return x[self.index]
-
-    def backward(self, gy: Tensor) -> Tensor:
-        return Scatter(self.index, self.before)(gy)
-
-
-class Scatter(Op):
-    """y = zeros of a shape with x added at index, repeated places summed; adjoint: GetItem"""
-
-    index: Any
-    shape: Shape
-
-    def forward(self, x: Array) -> Array:
-        xp = array_module(x)
-        y = xp.zeros(self.shape, x.dtype)
-        if _is_basic(self.index):
-            y[self.index] = x
-        else:
-            xp.add.at(y, self.index, x)
-        return y
-
-    def backward(self, gy: Tensor) -> Tensor:
-        return GetItem(self.index)(gy)
-
-
-class IndexSelect(Op):
-    """y = the slices of x at `index` along an axis; adjoint: IndexAdd"""
-
-    index: Array
-    axis: int
-
-    def forward(self, x: Array) -> Array:
-        self.size = x.shape[self.axis]
-        return x.take(self.index, axis=self.axis)
-
-    def backward(self, gy: Tensor) -> Tensor:
-        return IndexAdd(self.index, self.axis, self.size)(gy)
-
-
-class IndexAdd(Op):
-    """y = zeros with the slices of x added at `index` along an axis; adjoint: IndexSelect
-
-    The indices are sorted and each run of equal ones summed: the same order at every call, and no atomics.
-    """
-
-    index: Array
-    axis: int
-    size: int
-
-    def forward(self, x: Array) -> Array:
-        xp = array_module(x)
-        y = xp.zeros((*x.shape[: self.axis], self.size, *x.shape[self.axis + 1 :]), x.dtype)
-        if self.index.size == 0:
-            return y
-        order = xp.argsort(self.index, kind="stable")
-        places, starts = xp.unique(self.index[order], return_index=True)
-        y[(slice(None),) * self.axis + (places,)] = xp.add.reduceat(
-            x.take(order, axis=self.axis), starts, axis=self.axis
-        )
-        return y
-
-    def backward(self, gy: Tensor) -> Tensor:
-        return IndexSelect(self.index, self.axis)(gy)
-
-
-class Gather(Op):
-    """y[..., i, ...] = x[..., index[..., i, ...], ...] along an axis; adjoint: GatherAdjoint"""
-
-    index: Array
-    axis: int
-
-    def forward(self, x: Array) -> Array:
-        self.before = x.shape
-        return array_module(x).take_along_axis(_cropped(x, self.index, self.axis), self.index, axis=self.axis)
-
-    def backward(self, gy: Tensor) -> Tensor:
-        return GatherAdjoint(self.index, self.axis, self.before)(gy)
-
-
-class GatherAdjoint(Op):
-    """y = zeros with x added at `index` along an axis; adjoint: Gather"""
-
-    index: Array
-    axis: int
-    shape: Shape
-
-    def forward(self, x: Array) -> Array:
-        xp = array_module(x)
-        y = xp.zeros(self.shape, x.dtype)
-        places: list[Any] = list(xp.ogrid[tuple(slice(n) for n in self.index.shape)])
-        places[self.axis] = self.index
-        xp.add.at(y, tuple(places), x)
-        return y
-
-    def backward(self, gy: Tensor) -> Tensor:
-        return Gather(self.index, self.axis)(gy)
-
-
 class Pad(Op):
     """y = x with `value` around it, `widths` = (before, after) for each axis; adjoint: crop"""
 
@@ -221,15 +116,6 @@ class Flip(Op):
 
     def backward(self, gy: Tensor) -> Tensor:
         return Flip(self.axes)(gy)
-
-
-def _cropped(x: Array, index: Array, axis: int) -> Array:
-    return x[tuple(slice(None) if i == axis else slice(n) for i, n in enumerate(index.shape))]
-
-
-def _is_basic(index: Any) -> bool:
-    parts = index if isinstance(index, tuple) else (index,)
-    return all(p is None or p is Ellipsis or isinstance(p, int | slice) for p in parts)
 
 
 def _sizes(caller: str, shape: Sequence[Any]) -> list[int]:
@@ -376,61 +262,6 @@ def flip(input: Tensor, *dims: Any) -> Tensor:
     """In reverse order along the axes `dims`."""
     x = tensor_arg("flip", "input", input)
     return Flip(axes("flip", _sizes("flip", dims), x.ndim))(x)
-
-
-def index_select(input: Tensor, dim: int, index: Any) -> Tensor:
-    """The slices at `index`, a 1-D Tensor of integers, along axis `dim`."""
-    x = tensor_arg("index_select", "input", input)
-    place = axis("index_select", dim, x.ndim)
-    places = _checked_index("index_select", x, place, index)
-    if places.ndim > 1:
-        raise ShapeError(f"index_select: index must have one axis, got shape {places.shape}")
-    return IndexSelect(places.reshape(-1), place)(x)
-
-
-def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
-    """y[i, j] = input[index[i, j], j] for dim 0, and so on: elements picked along axis `dim`."""
-    x = tensor_arg("gather", "input", input)
-    place = axis("gather", dim, x.ndim)
-    places = _checked_index("gather", x, place, index)
-    if places.ndim != x.ndim or any(
-        m > n for i, (m, n) in enumerate(zip(places.shape, x.shape, strict=True)) if i != place
-    ):
-        raise ShapeError(f"gather: index {places.shape} does not fit input {x.shape} along axis {place}")
-    return Gather(places, place)(x)
-
-
-def _checked_index(caller: str, x: Tensor, place: int, index: Any) -> Array:
-    places = array_module(x.data).array(index.data if isinstance(index, Tensor) else index)  # a copy, for backward
-    if places.dtype.kind not in "iu":
-        raise DTypeError(f"{caller}: index must be integers, got {places.dtype}")
-    n = x.shape[place] if x.ndim else 1
-    if places.size and not (int(places.min()) >= 0 and int(places.max()) < n):
-        raise BoundsError(f"{caller}: index runs from {places.min()} to {places.max()}, axis {place} has {n} elements")
-    return places
-
-
-def getitem(input: Tensor, index: Any) -> Tensor:
-    """input[index]: integers, slices, None, `...`, integer arrays and boolean masks, as in NumPy."""
-    parts = tuple(_index_part(p) for p in (index if isinstance(index, tuple) else (index,)))
-    try:
-        return GetItem(parts)(input)
-    except IndexError as error:
-        raise BoundsError(f"getitem: index {index!r} does not fit shape {input.shape}: {error}") from None
-
-
-def _index_part(part: Any) -> Any:
-    if isinstance(part, Tensor):
-        part = part.data
-    if hasattr(part, "flags"):
-        part = part.copy()  # whatever becomes of the index array, backward sees this one
-    if isinstance(part, list):
-        part = np.asarray(part) if part else np.zeros(0, np.int64)
-    if isinstance(part, np.integer):
-        part = int(part)
-    if isinstance(part, bool | float) or (hasattr(part, "dtype") and part.dtype.kind not in "biu" and part.size):
-        raise DTypeError(f"getitem: an index must be integers, booleans or slices, got {part!r}")
-    return part
 
 
 def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
