@@ -34,6 +34,7 @@ from .device import cuda_available
 from .engine import Tensor, enable_grad, is_grad_enabled, no_grad
 from .gradcheck import adjointcheck, gradcheck
 from .ops.activation import dropout, log_softmax, relu, sigmoid, softmax, tanh
+from .ops.choice import clamp, lerp, masked_fill, maximum, minimum, where
 from .ops.comparison import (
     bitwise_and,
     bitwise_not,
@@ -55,15 +56,11 @@ from .ops.comparison import (
 from .ops.elementwise import abs_ as abs
 from .ops.elementwise import (
     add,
-    clamp,
     cos,
     div,
     exp,
     floor_divide,
     log,
-    masked_fill,
-    maximum,
-    minimum,
     mul,
     neg,
     pow,
@@ -75,8 +72,8 @@ from .ops.elementwise import (
     sqrt,
     square,
     sub,
-    where,
 )
+from .ops.functions import atan, ceil, erf, exp2, expm1, floor, log1p, log2, log10, round, tan, trunc
 from .ops.indexing import (
     argwhere,
     gather,
@@ -92,7 +89,26 @@ from .ops.indexing import (
     unbind,
 )
 from .ops.linalg import matmul
-from .ops.reduce import all, amax, amin, any, argmax, argmin, logsumexp, max, mean, min, std, sum, var
+from .ops.reduce import (
+    all,
+    amax,
+    amin,
+    any,
+    argmax,
+    argmin,
+    cumprod,
+    cumsum,
+    logsumexp,
+    max,
+    mean,
+    min,
+    prod,
+    std,
+    std_mean,
+    sum,
+    var,
+    var_mean,
+)
 from .ops.shape import (
     broadcast_to,
     cat,

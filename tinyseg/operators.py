@@ -8,7 +8,7 @@ from typing import Any
 from .engine import Tensor
 from .errors import BoundsError, DTypeError, GraphError, ShapeError
 from .ops import activation as act
-from .ops import comparison, elementwise, indexing, linalg, reduce, shape
+from .ops import choice, comparison, elementwise, functions, indexing, linalg, reduce, shape
 
 __all__: list[str] = []
 
@@ -147,13 +147,17 @@ TABLE: dict[str, Any] = {
     **{f.__name__: f for f in (elementwise.add, elementwise.sub, elementwise.mul, elementwise.div, elementwise.pow)},
     **{f.__name__: f for f in (elementwise.neg, elementwise.exp, elementwise.log, elementwise.sqrt, elementwise.rsqrt)},
     **{f.__name__: f for f in (elementwise.square, elementwise.reciprocal, elementwise.sin, elementwise.cos)},
-    **{f.__name__: f for f in (elementwise.sign, elementwise.clamp, elementwise.maximum, elementwise.minimum)},
-    **{f.__name__: f for f in (elementwise.masked_fill, comparison.isnan, comparison.isfinite, elementwise.to)},
+    **{f.__name__: f for f in (elementwise.sign, choice.clamp, choice.maximum, choice.minimum, choice.lerp)},
+    **{f.__name__: f for f in (choice.masked_fill, comparison.isnan, comparison.isfinite, elementwise.to)},
     **{f.__name__: f for f in (comparison.logical_and, comparison.logical_or, comparison.logical_not)},
-    "where": lambda self, condition, other: elementwise.where(condition, self, other),
+    "where": lambda self, condition, other: choice.where(condition, self, other),
+    **{f.__name__: f for f in (functions.log1p, functions.expm1, functions.log2, functions.log10, functions.exp2)},
+    **{f.__name__: f for f in (functions.erf, functions.tan, functions.atan, functions.floor, functions.ceil)},
+    **{f.__name__: f for f in (functions.trunc, functions.round)},
     **{name: getattr(comparison, name) for name in ("eq", "ne", "lt", "le", "gt", "ge")},
     **{f.__name__: f for f in (reduce.sum, reduce.mean, reduce.var, reduce.std, reduce.amax, reduce.amin, reduce.max)},
     **{f.__name__: f for f in (reduce.min, reduce.argmax, reduce.argmin, reduce.logsumexp, reduce.all, reduce.any)},
+    **{f.__name__: f for f in (reduce.prod, reduce.cumsum, reduce.cumprod)},
     **{f.__name__: f for f in (shape.reshape, shape.flatten, shape.squeeze, shape.unsqueeze, shape.permute)},
     **{f.__name__: f for f in (shape.transpose, shape.broadcast_to, shape.split, shape.chunk, shape.flip)},
     "matmul": linalg.matmul,
