@@ -34,6 +34,28 @@ from .device import cuda_available
 from .engine import Tensor, enable_grad, is_grad_enabled, no_grad
 from .gradcheck import adjointcheck, gradcheck
 from .ops.activation import dropout, log_softmax, relu, sigmoid, softmax, tanh
+from .ops.arrange import (
+    broadcast_tensors,
+    diag,
+    diagonal,
+    fliplr,
+    flipud,
+    hstack,
+    meshgrid,
+    movedim,
+    ravel,
+    repeat_interleave,
+    roll,
+    swapaxes,
+    t,
+    tensor_split,
+    tile,
+    trace,
+    tril,
+    triu,
+    unflatten,
+    vstack,
+)
 from .ops.choice import clamp, lerp, masked_fill, maximum, minimum, where
 from .ops.comparison import (
     bitwise_and,
@@ -53,6 +75,7 @@ from .ops.comparison import (
     lt,
     ne,
 )
+from .ops.einsum import einsum
 from .ops.elementwise import abs_ as abs
 from .ops.elementwise import (
     add,
@@ -88,7 +111,8 @@ from .ops.indexing import (
     take_along_dim,
     unbind,
 )
-from .ops.linalg import matmul
+from .ops.linalg import addmm, baddbmm, bmm, dot, matmul, mm, mv, outer
+from .ops.order import argsort, sort, topk
 from .ops.reduce import (
     all,
     amax,
@@ -124,6 +148,9 @@ from .ops.shape import (
     unsqueeze,
 )
 from .random import manual_seed
+
+concat = concatenate = cat
+moveaxis, swapdims = movedim, swapaxes
 
 __version__ = "0.1.0"
 

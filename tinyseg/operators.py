@@ -8,7 +8,7 @@ from typing import Any
 from .engine import Tensor
 from .errors import BoundsError, DTypeError, GraphError, ShapeError
 from .ops import activation as act
-from .ops import choice, comparison, elementwise, functions, indexing, linalg, reduce, shape
+from .ops import arrange, choice, comparison, elementwise, functions, indexing, linalg, order, reduce, shape
 
 __all__: list[str] = []
 
@@ -128,7 +128,6 @@ TABLE: dict[str, Any] = {
     "numel": reduce.numel,
     "T": property(lambda self: shape.permute(self, *reversed(range(self.ndim)))),
     "mT": property(lambda self: shape.transpose(self, -1, -2)),
-    "t": lambda self: shape.permute(self, *reversed(range(self.ndim))),
     "clone": lambda self: elementwise.Clone()(self),
     "float": lambda self: self.to("float32"),
     "double": lambda self: self.to("float64"),
@@ -139,7 +138,7 @@ TABLE: dict[str, Any] = {
     "cpu": lambda self: self.to("cpu"),
     "cuda": lambda self: self.to("cuda"),
     "contiguous": lambda self: self,  # every Tensor is C-contiguous
-    "view": shape.reshape,
+    "view": lambda self, *sizes, size=None: shape.reshape(self, *sizes, shape=size),
     "expand": shape.broadcast_to,
     "view_as": lambda self, other: shape.reshape(self, *other.shape),
     "expand_as": lambda self, other: shape.broadcast_to(self, *other.shape),
@@ -160,7 +159,16 @@ TABLE: dict[str, Any] = {
     **{f.__name__: f for f in (reduce.prod, reduce.cumsum, reduce.cumprod)},
     **{f.__name__: f for f in (shape.reshape, shape.flatten, shape.squeeze, shape.unsqueeze, shape.permute)},
     **{f.__name__: f for f in (shape.transpose, shape.broadcast_to, shape.split, shape.chunk, shape.flip)},
-    "matmul": linalg.matmul,
+    **{f.__name__: f for f in (linalg.matmul, linalg.mm, linalg.bmm, linalg.mv, linalg.dot, linalg.outer)},
+    **{f.__name__: f for f in (linalg.addmm, linalg.baddbmm)},
+    "reshape_as": lambda self, other: shape.reshape(self, *other.shape),
+    "moveaxis": arrange.movedim,
+    "swapdims": arrange.swapaxes,
+    **{f.__name__: f for f in (arrange.roll, arrange.fliplr, arrange.flipud, arrange.movedim, arrange.swapaxes)},
+    **{f.__name__: f for f in (arrange.unflatten, arrange.ravel, arrange.t, arrange.repeat, arrange.tile)},
+    **{f.__name__: f for f in (arrange.repeat_interleave, arrange.tril, arrange.triu, arrange.diagonal)},
+    **{f.__name__: f for f in (arrange.diag, arrange.trace, arrange.tensor_split)},
+    **{f.__name__: f for f in (order.sort, order.argsort, order.topk)},
     **{f.__name__: f for f in (indexing.select, indexing.narrow, indexing.unbind, indexing.index_select)},
     **{f.__name__: f for f in (indexing.index_add, indexing.gather, indexing.take_along_dim, indexing.scatter)},
     **{f.__name__: f for f in (indexing.scatter_add, indexing.masked_select, indexing.nonzero, indexing.argwhere)},

@@ -15,7 +15,7 @@ import numpy as np
 from ..device import array_module
 from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, DTypeError, ShapeError
-from .checks import axes, axis, same_kind, tensor_arg
+from .checks import axes, axis, is_float, same_kind, tensor_arg
 from .indexing import GetItem, IndexSelect
 
 Shape = tuple[int, ...]
@@ -118,12 +118,13 @@ class Flip(Op):
         return Flip(self.axes)(gy)
 
 
-def _sizes(caller: str, shape: Sequence[Any]) -> list[int]:
-    listed = shape[0] if len(shape) == 1 and isinstance(shape[0], Sequence) else shape
+def sizes_of(caller: str, name: str, given: Sequence[Any]) -> list[int]:
+    """The integers of a call f(*given): each an argument, or all of them in one list."""
+    listed = given[0] if len(given) == 1 and isinstance(given[0], Sequence) else given
     try:
         return [operator.index(n) for n in listed]
     except TypeError:
-        raise DTypeError(f"{caller}: shape must be integers, got {tuple(listed)}") from None
+        raise DTypeError(f"{caller}: {name} must be integers, got {tuple(listed)}") from None
 
 
 def alias(x: Tensor) -> Tensor:
@@ -131,15 +132,16 @@ def alias(x: Tensor) -> Tensor:
     return Reshape(x.shape)(x)
 
 
-def reshape(input: Tensor, *shape: Any) -> Tensor:
+def reshape(input: Tensor, *sizes: Any, shape: Any = None) -> Tensor:
     """The same elements in another shape; one size may be -1 and is worked out."""
-    x, sizes = tensor_arg("reshape", "input", input), _sizes("reshape", shape)
-    known = math.prod(n for n in sizes if n != -1)
-    if sizes.count(-1) == 1 and known and x.data.size % known == 0:
-        sizes[sizes.index(-1)] = x.data.size // known
-    if math.prod(sizes) != x.data.size or any(n < 0 for n in sizes):
-        raise ShapeError(f"reshape: {x.data.size} elements of shape {x.shape} do not fill shape {tuple(sizes)}")
-    return Reshape(tuple(sizes))(x)
+    x = tensor_arg("reshape", "input", input)
+    new = sizes_of("reshape", "shape", sizes if shape is None else [shape])
+    known = math.prod(n for n in new if n != -1)
+    if new.count(-1) == 1 and known and x.data.size % known == 0:
+        new[new.index(-1)] = x.data.size // known
+    if math.prod(new) != x.data.size or any(n < 0 for n in new):
+        raise ShapeError(f"reshape: {x.data.size} elements of shape {x.shape} do not fill shape {tuple(new)}")
+    return Reshape(tuple(new))(x)
 
 
 def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
@@ -165,10 +167,10 @@ def unsqueeze(input: Tensor, dim: int) -> Tensor:
     return Reshape((*x.shape[:place], 1, *x.shape[place:]))(x)
 
 
-def permute(input: Tensor, *dims: Any) -> Tensor:
+def permute(input: Tensor, *axes: Any, dims: Any = None) -> Tensor:
     """The axes in the order `dims`."""
     x = tensor_arg("permute", "input", input)
-    order = tuple(axis("permute", d, x.ndim) for d in _sizes("permute", dims))
+    order = tuple(axis("permute", d, x.ndim) for d in sizes_of("permute", "dims", axes if dims is None else [dims]))
     if sorted(order) != list(range(x.ndim)):
         raise ArgumentError(f"permute: dims must name each of the {x.ndim} axes once, got {order}")
     return Permute(order)(x)
@@ -185,9 +187,10 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     return Permute(tuple(order))(x)
 
 
-def broadcast_to(input: Tensor, *shape: Any) -> Tensor:
+def broadcast_to(input: Tensor, *shape: Any, size: Any = None) -> Tensor:
     """Stretched to `shape` by repeating axes of size 1; -1 keeps an axis as it is (PyTorch's `expand`)."""
-    x, sizes = tensor_arg("broadcast_to", "input", input), _sizes("broadcast_to", shape)
+    x = tensor_arg("broadcast_to", "input", input)
+    sizes = sizes_of("broadcast_to", "size", shape if size is None else [size])
     extra = len(sizes) - x.ndim
     kept = [x.shape[i - extra] if n == -1 and i >= extra else n for i, n in enumerate(sizes)]
     if (
@@ -205,18 +208,35 @@ def sum_to(input: Tensor, shape: Shape) -> Tensor:
 
 
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
-    """The Tensors side by side along axis `dim`; the other axes must agree."""
-    xs = [tensor_arg("cat", f"tensors[{i}]", t) for i, t in enumerate(tensors)]
-    if not xs:
-        raise ArgumentError("cat: expected at least one Tensor, got none")
-    same_kind("cat", **{f"tensors[{i}]": x for i, x in enumerate(xs)})
-    place = axis("cat", dim, xs[0].ndim)
-    for i, x in enumerate(xs):
-        if x.ndim == 0 or _without(x.shape, place) != _without(xs[0].shape, place) or x.ndim != xs[0].ndim:
+    """The Tensors side by side along axis `dim`; the other axes must agree.
+
+    Integers beside floats become floats; as in PyTorch, a Tensor of shape (0,) fits everywhere and adds nothing.
+    """
+    xs = _of_one_type("cat", tensors)
+    full = [(i, x) for i, x in enumerate(xs) if x.shape != (0,)] or list(enumerate(xs))
+    first, model = full[0]
+    if model.ndim == 0:
+        raise ShapeError(f"cat: tensors[{first}] has no axes to join along; use stack")
+    place = axis("cat", dim, model.ndim)
+    for i, x in full:
+        if _without(x.shape, place) != _without(model.shape, place) or x.ndim != model.ndim:
             raise ShapeError(
-                f"cat: tensors[{i}] has shape {x.shape}, which differs from {xs[0].shape} outside axis {place}"
+                f"cat: tensors[{i}] has shape {x.shape}, which differs from {model.shape} outside axis {place}"
             )
-    return Cat(place)(*xs)
+    return Cat(place)(*(x for _, x in full))
+
+
+def _of_one_type(caller: str, tensors: Sequence[Tensor]) -> list[Tensor]:
+    """The Tensors of a list, integers converted to the type of the floats beside them."""
+    if isinstance(tensors, Tensor) or not isinstance(tensors, Sequence):
+        raise DTypeError(f"{caller}: tensors must be a list or tuple of Tensors, got {type(tensors).__name__}")
+    xs = [tensor_arg(caller, f"tensors[{i}]", t) for i, t in enumerate(tensors)]
+    if not xs:
+        raise ArgumentError(f"{caller}: expected at least one Tensor in tensors, got none")
+    wanted = [x.dtype for x in xs if is_float(x.dtype)] or [np.result_type(*(x.dtype for x in xs))]
+    xs = [x if is_float(x.dtype) or x.dtype == wanted[0] else x.to(wanted[0]) for x in xs]
+    same_kind(caller, **{f"tensors[{i}]": x for i, x in enumerate(xs)})
+    return xs
 
 
 def _without(shape: Shape, place: int) -> Shape:
@@ -225,9 +245,11 @@ def _without(shape: Shape, place: int) -> Shape:
 
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """The Tensors, all of one shape, along a new axis at `dim`."""
-    if len({t.shape for t in tensors}) > 1:
-        raise ShapeError(f"stack: the Tensors differ in shape: {sorted({t.shape for t in tensors})}")
-    return cat([unsqueeze(t, dim) for t in tensors], dim)
+    xs = _of_one_type("stack", tensors)
+    if len({x.shape for x in xs}) > 1:
+        raise ShapeError(f"stack: the Tensors differ in shape: {sorted({x.shape for x in xs})}")
+    place = axis("stack", dim, xs[0].ndim + 1)
+    return Cat(place)(*(unsqueeze(x, place) for x in xs))
 
 
 def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
@@ -236,12 +258,12 @@ def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Te
     place = axis("split", dim, x.ndim)
     n = x.shape[place]
     if isinstance(split_size_or_sections, Sequence):
-        sizes = _sizes("split", split_size_or_sections)
+        sizes = sizes_of("split", "split_size_or_sections", [split_size_or_sections])
     else:
-        (size,) = _sizes("split", [split_size_or_sections])
-        if size < 1:
+        (size,) = sizes_of("split", "split_size_or_sections", [split_size_or_sections])
+        if size < 1 and (size < 0 or n):
             raise ArgumentError(f"split: the size of a piece must be at least 1, got {size}")
-        sizes = [min(size, n - i) for i in range(0, n, size)] or [0]
+        sizes = [min(size, n - i) for i in range(0, n, size or 1)] or [0]
     if sum(sizes) != n or min(sizes, default=0) < 0:
         raise ShapeError(f"split: sections {tuple(sizes)} do not add up to {n}, the size of axis {place}")
     ends = np.cumsum(sizes).tolist()
@@ -258,10 +280,10 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     return split(x, max(-(-n // chunks), 1), dim)
 
 
-def flip(input: Tensor, *dims: Any) -> Tensor:
+def flip(input: Tensor, *places: Any, dims: Any = None) -> Tensor:
     """In reverse order along the axes `dims`."""
     x = tensor_arg("flip", "input", input)
-    return Flip(axes("flip", _sizes("flip", dims), x.ndim))(x)
+    return Flip(axes("flip", sizes_of("flip", "dims", places if dims is None else [dims]), x.ndim))(x)
 
 
 def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
@@ -270,7 +292,7 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
     **Modes** 'constant' with `value` (0), 'reflect' (without the edge), 'replicate' (the edge), 'circular'.
     """
     x = tensor_arg("pad", "input", input)
-    flat = _sizes("pad", [pad])
+    flat = sizes_of("pad", "pad", [pad])
     if len(flat) % 2 or len(flat) // 2 > x.ndim:
         raise ArgumentError(f"pad: expected (before, after) pairs for at most {x.ndim} axes, got {tuple(flat)}")
     widths = [(0, 0)] * (x.ndim - len(flat) // 2) + [(flat[i], flat[i + 1]) for i in range(len(flat) - 2, -1, -2)]
