@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 import tinyseg as ts
 import tinyseg.nn.functional as F
 from tinyseg.errors import ShapeError, TinysegError
-from tinyseg.ops.shape import Gather, GatherAdjoint, GetItem, IndexAdd, IndexSelect, Scatter, sum_to
+from tinyseg.ops.indexing import Gather, GatherAdjoint, GetItem, IndexAdd, IndexSelect, Scatter
+from tinyseg.ops.shape import sum_to
 
 SMALL = st.integers(1, 4)
 SEEDS = st.integers(0, 2**31)

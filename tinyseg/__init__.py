@@ -34,6 +34,29 @@ from .device import cuda_available
 from .engine import Tensor, enable_grad, is_grad_enabled, no_grad
 from .gradcheck import adjointcheck, gradcheck
 from .ops.activation import dropout, log_softmax, relu, sigmoid, softmax, tanh
+from .ops.arrange import (
+    broadcast_tensors,
+    diag,
+    diagonal,
+    fliplr,
+    flipud,
+    hstack,
+    meshgrid,
+    movedim,
+    ravel,
+    repeat_interleave,
+    roll,
+    swapaxes,
+    t,
+    tensor_split,
+    tile,
+    trace,
+    tril,
+    triu,
+    unflatten,
+    vstack,
+)
+from .ops.choice import clamp, lerp, masked_fill, maximum, minimum, where
 from .ops.comparison import (
     bitwise_and,
     bitwise_not,
@@ -52,18 +75,15 @@ from .ops.comparison import (
     lt,
     ne,
 )
+from .ops.einsum import einsum
 from .ops.elementwise import abs_ as abs
 from .ops.elementwise import (
     add,
-    clamp,
     cos,
     div,
     exp,
     floor_divide,
     log,
-    masked_fill,
-    maximum,
-    minimum,
     mul,
     neg,
     pow,
@@ -75,18 +95,50 @@ from .ops.elementwise import (
     sqrt,
     square,
     sub,
-    where,
 )
-from .ops.linalg import matmul
-from .ops.reduce import all, amax, amin, any, argmax, argmin, logsumexp, max, mean, min, std, sum, var
+from .ops.functions import atan, ceil, erf, exp2, expm1, floor, log1p, log2, log10, round, tan, trunc
+from .ops.indexing import (
+    argwhere,
+    gather,
+    index_add,
+    index_select,
+    masked_select,
+    narrow,
+    nonzero,
+    scatter,
+    scatter_add,
+    select,
+    take_along_dim,
+    unbind,
+)
+from .ops.linalg import addmm, baddbmm, bmm, dot, matmul, mm, mv, outer
+from .ops.order import argsort, sort, topk
+from .ops.reduce import (
+    all,
+    amax,
+    amin,
+    any,
+    argmax,
+    argmin,
+    cumprod,
+    cumsum,
+    logsumexp,
+    max,
+    mean,
+    min,
+    prod,
+    std,
+    std_mean,
+    sum,
+    var,
+    var_mean,
+)
 from .ops.shape import (
     broadcast_to,
     cat,
     chunk,
     flatten,
     flip,
-    gather,
-    index_select,
     permute,
     reshape,
     split,
@@ -96,6 +148,9 @@ from .ops.shape import (
     unsqueeze,
 )
 from .random import manual_seed
+
+concat = concatenate = cat
+moveaxis, swapdims = movedim, swapaxes
 
 __version__ = "0.1.0"
 

@@ -8,7 +8,7 @@ from typing import Any
 from .engine import Tensor
 from .errors import BoundsError, DTypeError, GraphError, ShapeError
 from .ops import activation as act
-from .ops import comparison, elementwise, linalg, reduce, shape
+from .ops import arrange, choice, comparison, elementwise, functions, indexing, linalg, order, reduce, shape
 
 __all__: list[str] = []
 
@@ -110,7 +110,7 @@ TABLE: dict[str, Any] = {
     "__rxor__": comparison.bitwise_xor,
     "__invert__": comparison.bitwise_not,
     # Python's protocols
-    "__getitem__": shape.getitem,
+    "__getitem__": indexing.getitem,
     "__setitem__": _set_item,
     "__len__": _length,
     "__iter__": _elements,
@@ -128,7 +128,6 @@ TABLE: dict[str, Any] = {
     "numel": reduce.numel,
     "T": property(lambda self: shape.permute(self, *reversed(range(self.ndim)))),
     "mT": property(lambda self: shape.transpose(self, -1, -2)),
-    "t": lambda self: shape.permute(self, *reversed(range(self.ndim))),
     "clone": lambda self: elementwise.Clone()(self),
     "float": lambda self: self.to("float32"),
     "double": lambda self: self.to("float64"),
@@ -139,7 +138,7 @@ TABLE: dict[str, Any] = {
     "cpu": lambda self: self.to("cpu"),
     "cuda": lambda self: self.to("cuda"),
     "contiguous": lambda self: self,  # every Tensor is C-contiguous
-    "view": shape.reshape,
+    "view": lambda self, *sizes, size=None: shape.reshape(self, *sizes, shape=size),
     "expand": shape.broadcast_to,
     "view_as": lambda self, other: shape.reshape(self, *other.shape),
     "expand_as": lambda self, other: shape.broadcast_to(self, *other.shape),
@@ -147,16 +146,32 @@ TABLE: dict[str, Any] = {
     **{f.__name__: f for f in (elementwise.add, elementwise.sub, elementwise.mul, elementwise.div, elementwise.pow)},
     **{f.__name__: f for f in (elementwise.neg, elementwise.exp, elementwise.log, elementwise.sqrt, elementwise.rsqrt)},
     **{f.__name__: f for f in (elementwise.square, elementwise.reciprocal, elementwise.sin, elementwise.cos)},
-    **{f.__name__: f for f in (elementwise.sign, elementwise.clamp, elementwise.maximum, elementwise.minimum)},
-    **{f.__name__: f for f in (elementwise.masked_fill, comparison.isnan, comparison.isfinite, elementwise.to)},
+    **{f.__name__: f for f in (elementwise.sign, choice.clamp, choice.maximum, choice.minimum, choice.lerp)},
+    **{f.__name__: f for f in (choice.masked_fill, comparison.isnan, comparison.isfinite, elementwise.to)},
     **{f.__name__: f for f in (comparison.logical_and, comparison.logical_or, comparison.logical_not)},
-    "where": lambda self, condition, other: elementwise.where(condition, self, other),
+    "where": lambda self, condition, other: choice.where(condition, self, other),
+    **{f.__name__: f for f in (functions.log1p, functions.expm1, functions.log2, functions.log10, functions.exp2)},
+    **{f.__name__: f for f in (functions.erf, functions.tan, functions.atan, functions.floor, functions.ceil)},
+    **{f.__name__: f for f in (functions.trunc, functions.round)},
     **{name: getattr(comparison, name) for name in ("eq", "ne", "lt", "le", "gt", "ge")},
     **{f.__name__: f for f in (reduce.sum, reduce.mean, reduce.var, reduce.std, reduce.amax, reduce.amin, reduce.max)},
     **{f.__name__: f for f in (reduce.min, reduce.argmax, reduce.argmin, reduce.logsumexp, reduce.all, reduce.any)},
+    **{f.__name__: f for f in (reduce.prod, reduce.cumsum, reduce.cumprod)},
     **{f.__name__: f for f in (shape.reshape, shape.flatten, shape.squeeze, shape.unsqueeze, shape.permute)},
     **{f.__name__: f for f in (shape.transpose, shape.broadcast_to, shape.split, shape.chunk, shape.flip)},
-    **{f.__name__: f for f in (shape.index_select, shape.gather, linalg.matmul)},
+    **{f.__name__: f for f in (linalg.matmul, linalg.mm, linalg.bmm, linalg.mv, linalg.dot, linalg.outer)},
+    **{f.__name__: f for f in (linalg.addmm, linalg.baddbmm)},
+    "reshape_as": lambda self, other: shape.reshape(self, *other.shape),
+    "moveaxis": arrange.movedim,
+    "swapdims": arrange.swapaxes,
+    **{f.__name__: f for f in (arrange.roll, arrange.fliplr, arrange.flipud, arrange.movedim, arrange.swapaxes)},
+    **{f.__name__: f for f in (arrange.unflatten, arrange.ravel, arrange.t, arrange.repeat, arrange.tile)},
+    **{f.__name__: f for f in (arrange.repeat_interleave, arrange.tril, arrange.triu, arrange.diagonal)},
+    **{f.__name__: f for f in (arrange.diag, arrange.trace, arrange.tensor_split)},
+    **{f.__name__: f for f in (order.sort, order.argsort, order.topk)},
+    **{f.__name__: f for f in (indexing.select, indexing.narrow, indexing.unbind, indexing.index_select)},
+    **{f.__name__: f for f in (indexing.index_add, indexing.gather, indexing.take_along_dim, indexing.scatter)},
+    **{f.__name__: f for f in (indexing.scatter_add, indexing.masked_select, indexing.nonzero, indexing.argwhere)},
     **{f.__name__: f for f in (act.relu, act.sigmoid, act.tanh, act.softmax, act.log_softmax)},
 }
 

@@ -1,7 +1,6 @@
-"""Element by element: arithmetic with broadcasting, powers, exponentials, comparisons, choices.
+"""Element by element: arithmetic with broadcasting, powers, exponentials, roots, types and devices.
 
-A binary op states its value and the two partial gradients; `Binary` sums each gradient over the axes that
-broadcasting had stretched.
+More functions of one number: `functions.py`; choices between elements: `choice.py`.
 """
 
 from __future__ import annotations
@@ -13,33 +12,9 @@ import numpy as np
 from ..device import array_module, device_of, to_device
 from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, DTypeError
-from .checks import as_tensor, check_broadcast, element_type, floating, is_float, operands, tensor_arg
-from .shape import sum_to
-
-
-class Binary(Op):
-    """y = f(a, b) with broadcasting: a subclass gives `f`, `ga` and `gb`."""
-
-    def forward(self, a: Array, b: Array) -> Array:
-        self.shapes = a.shape, b.shape
-        return self.f(a, b)
-
-    def backward(self, gy: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        ga = sum_to(self.ga(gy), self.shapes[0]) if self.needs[0] else None
-        gb = sum_to(self.gb(gy), self.shapes[1]) if self.needs[1] else None
-        return ga, gb
-
-    def f(self, a: Array, b: Array) -> Array:
-        """The value."""
-        raise AssertionError(f"{self.name} defines no f")
-
-    def ga(self, gy: Tensor) -> Tensor:
-        """The gradient for `a` before the sum over broadcast axes."""
-        return gy
-
-    def gb(self, gy: Tensor) -> Tensor:
-        """The gradient for `b` before the sum over broadcast axes."""
-        return gy
+from .binary import Binary
+from .checks import element_type, floating, is_float, operands, tensor_arg
+from .choice import Where, clamp, masked_fill, maximum, minimum, where  # noqa: F401  offered here too
 
 
 class Add(Binary):
@@ -152,38 +127,6 @@ class PowScalar(Op):
         return gy * (x * 2.0 if self.n == 2 else self.n * PowScalar(self.n - 1)(x))
 
 
-class Maximum(Binary):
-    """y = max(a, b); equal elements share the gradient by halves. `smallest` turns it into the minimum."""
-
-    smallest: bool = False
-
-    def f(self, a: Array, b: Array) -> Array:
-        a_wins = a < b if self.smallest else a > b
-        self.share = a_wins + 0.5 * (a == b)
-        return (array_module(a).minimum if self.smallest else array_module(a).maximum)(a, b)
-
-    def ga(self, gy: Tensor) -> Tensor:
-        return gy * Tensor(self.share.astype(gy.dtype))
-
-    def gb(self, gy: Tensor) -> Tensor:
-        return gy * Tensor((1 - self.share).astype(gy.dtype))
-
-
-class Where(Binary):
-    """y = a where the condition holds, else b"""
-
-    condition: Array
-
-    def f(self, a: Array, b: Array) -> Array:
-        return array_module(self.condition).where(self.condition, a, b)
-
-    def ga(self, gy: Tensor) -> Tensor:
-        return Where(self.condition)(gy, as_tensor(0, gy, gy.dtype))
-
-    def gb(self, gy: Tensor) -> Tensor:
-        return Where(self.condition)(as_tensor(0, gy, gy.dtype), gy)
-
-
 class Neg(Op):
     """y = -x"""
 
@@ -273,22 +216,6 @@ class Sign(Op):
 
     def backward(self, gy: Tensor) -> Tensor:
         return gy * 0.0
-
-
-class Clamp(Op):
-    """y = min(max(x, low), high); the gradient passes inside, bounds included"""
-
-    low: float | None
-    high: float | None
-
-    def forward(self, x: Array) -> Array:
-        self.inside = (x >= (-np.inf if self.low is None else self.low)) & (
-            x <= (np.inf if self.high is None else self.high)
-        )
-        return array_module(x).clip(x, self.low, self.high)
-
-    def backward(self, gy: Tensor) -> Tensor:
-        return Where(self.inside)(gy, as_tensor(0, gy, gy.dtype))
 
 
 class Cast(Op):
@@ -434,47 +361,6 @@ def abs_(input: Tensor) -> Tensor:
 def sign(input: Tensor) -> Tensor:
     """-1, 0 or 1; its gradient is 0."""
     return Sign()(tensor_arg("sign", "input", input))
-
-
-def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
-    """min(max(input, min), max); the bounds are numbers or Tensors, and at a bound the gradient passes."""
-    if min is None and max is None:
-        raise ArgumentError("clamp: at least one of min and max must be given")
-    if isinstance(min, Tensor) or isinstance(max, Tensor):
-        x = input if min is None else maximum(input, min)
-        return x if max is None else minimum(x, max)
-    x = tensor_arg("clamp", "input", input)
-    if not is_float(x.dtype) and isinstance(min if max is None else max, float | np.floating):
-        x = floating("clamp", x)
-    return Clamp(*(b.item() if isinstance(b, np.generic) else b for b in (min, max)))(x)
-
-
-def maximum(input: Any, other: Any) -> Tensor:
-    """The larger of two, with broadcasting; equal elements share the gradient by halves."""
-    return Maximum()(*operands("maximum", input, other))
-
-
-def minimum(input: Any, other: Any) -> Tensor:
-    """The smaller of two, with broadcasting; equal elements share the gradient by halves."""
-    return Maximum(smallest=True)(*operands("minimum", input, other))
-
-
-def where(condition: Any, input: Any, other: Any) -> Tensor:
-    """input where `condition` holds, else other, with broadcasting."""
-    condition = tensor_arg("where", "condition", condition)
-    if condition.dtype != np.bool_:
-        raise DTypeError(f"where: condition must be of type bool, got {condition.dtype}")
-    if not isinstance(input, Tensor) and not isinstance(other, Tensor):
-        input = as_tensor(input, condition, np.float32 if isinstance(input, float) else None)
-    a, b = operands("where", input, other)
-    check_broadcast("where", condition.shape, check_broadcast("where", a.shape, b.shape))
-    return Where(condition.data.copy())(a, b)  # whatever becomes of the mask, backward sees this one
-
-
-def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
-    """input with `value` where `mask` holds."""
-    filler = as_tensor(value.item() if isinstance(value, Tensor) else value, input, input.dtype)
-    return where(mask, filler, tensor_arg("masked_fill", "input", input))
 
 
 def to(input: Tensor, *args: Any, dtype: Any = None, device: str | None = None) -> Tensor:

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from ..engine import Array, Op, Tensor
-from ..errors import ShapeError
+from ..errors import DTypeError, ShapeError
 from ..kernels import matmul as kernel
-from .checks import same_kind, tensor_arg
+from .checks import check_broadcast, is_float, same_kind, tensor_arg
 from .shape import reshape, sum_to
 
 
@@ -78,3 +78,73 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     rows = reshape(x, x.data.size // max(x.shape[-1], 1) if x.shape[-1] else 0, x.shape[-1])
     y = reshape(MatMul(False, True)(rows, weight), *x.shape[:-1], weight.shape[0])
     return y if bias is None else y + bias
+
+
+def _shaped(caller: str, **expected: tuple[Any, int]) -> list[Tensor]:
+    """The Tensors, checked for their type, device and number of axes."""
+    same_kind(caller, **{name: tensor_arg(caller, name, t) for name, (t, _) in expected.items()})
+    for name, (t, ndim) in expected.items():
+        if t.ndim != ndim:
+            raise ShapeError(f"{caller}: {name} must have {ndim} axes, got shape {t.shape}")
+    return [t for t, _ in expected.values()]
+
+
+def _product(caller: str, name: str, a: Tensor, b: Tensor) -> Tensor:
+    """a @ b, checked so that the message has the caller's name."""
+    if a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0] or a.shape[:-2] != b.shape[:-2]:
+        raise ShapeError(f"{caller}: shapes {a.shape} and {b.shape} ({name}) do not multiply")
+    return matmul(a, b)
+
+
+def mm(input: Tensor, mat2: Tensor) -> Tensor:
+    """The product of two matrices, (N, K) and (K, M)."""
+    return _product("mm", "mat2", *_shaped("mm", input=(input, 2), mat2=(mat2, 2)))
+
+
+def bmm(input: Tensor, mat2: Tensor) -> Tensor:
+    """The products of two batches of matrices, (B, N, K) and (B, K, M)."""
+    return _product("bmm", "mat2", *_shaped("bmm", input=(input, 3), mat2=(mat2, 3)))
+
+
+def mv(input: Tensor, vec: Tensor) -> Tensor:
+    """The product of a matrix (N, K) and a vector (K,)."""
+    return _product("mv", "vec", *_shaped("mv", input=(input, 2), vec=(vec, 1)))
+
+
+def dot(input: Tensor, tensor: Tensor) -> Tensor:
+    """The sum of the products of two vectors of one size."""
+    return _product("dot", "tensor", *_shaped("dot", input=(input, 1), tensor=(tensor, 1)))
+
+
+def outer(input: Tensor, vec2: Tensor) -> Tensor:
+    """y[i, j] = input[i] · vec2[j]."""
+    a, b = tensor_arg("outer", "input", input), tensor_arg("outer", "vec2", vec2)
+    for name, t in (("input", a), ("vec2", b)):
+        if t.ndim != 1:
+            raise ShapeError(f"outer: {name} must be a vector, got shape {t.shape}")
+    return reshape(a, -1, 1) * b
+
+
+def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+    """beta · input + alpha · mat1 @ mat2; input broadcasts to the product, and with beta 0 is not looked at."""
+    a, b = _shaped("addmm", mat1=(mat1, 2), mat2=(mat2, 2))
+    return _added("addmm", input, _product("addmm", "mat1, mat2", a, b), beta, alpha)
+
+
+def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+    """beta · input + alpha · batch1 @ batch2; input broadcasts to the products, and with beta 0 is not looked at."""
+    a, b = _shaped("baddbmm", batch1=(batch1, 3), batch2=(batch2, 3))
+    return _added("baddbmm", input, _product("baddbmm", "batch1, batch2", a, b), beta, alpha)
+
+
+def _added(caller: str, input: Any, product: Tensor, beta: float, alpha: float) -> Tensor:
+    x = tensor_arg(caller, "input", input)
+    same_kind(caller, input=x, product=product)
+    if check_broadcast(caller, x.shape, product.shape) != product.shape:
+        raise ShapeError(f"{caller}: input {x.shape} does not stretch to the product's shape {product.shape}")
+    if not is_float(x.dtype) and any(isinstance(n, float) for n in (beta, alpha)):
+        raise DTypeError(f"{caller}: beta and alpha must be integers for an input of type {x.dtype}")
+    product = product if alpha == 1 else product * alpha
+    if beta == 0:
+        return product
+    return (x if beta == 1 else x * beta) + product

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import builtins
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..device import array_module
 from ..engine import Array, Op, Tensor
-from ..errors import DTypeError, ShapeError
+from ..errors import ArgumentError, DTypeError, ShapeError
 from .checks import axes, axis, floating, is_float, tensor_arg
+from .choice import maximum, minimum, where
 from .elementwise import exp, log, sqrt
-from .shape import Gather, Shape, broadcast_to, flatten, reshape, squeeze
+from .indexing import Gather, GetItem
+from .shape import Flip, Shape, broadcast_to, cat, flatten, reshape, squeeze
 
 
 class Extremes(NamedTuple):
@@ -44,6 +47,19 @@ class Sum(Op):
         return broadcast_to(reshape(gy, _kept(self.before, self.axes)), self.before)
 
 
+class CumSum(Op):
+    """y = running sum of x along an axis; adjoint: the running sum from the other end"""
+
+    axis: int
+
+    def forward(self, x: Array) -> Array:
+        return x.cumsum(axis=self.axis, dtype=x.dtype)
+
+    def backward(self, gy: Tensor) -> Tensor:
+        ends = (self.axis,)
+        return Flip(ends)(CumSum(self.axis)(Flip(ends)(gy)))
+
+
 class Amax(Op):
     """y = largest x over axes, equal ones sharing the gradient; `smallest` turns it into the minimum"""
 
@@ -63,53 +79,152 @@ class Amax(Op):
         return broadcast_to(reshape(gy, kept), x.shape) * Tensor(share)
 
 
+def _reduced(caller: str, dim: Any, ndim: int) -> Shape:
+    """The axes that `dim` names; None and () are all of them, as in PyTorch."""
+    return axes(caller, None if isinstance(dim, Sequence) and len(dim) == 0 else dim, ndim)
+
+
 def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """Sum over `dim`; booleans and integers add up to int64."""
     x = tensor_arg("sum", "input", input)
     x = x if dtype is None else x.to(dtype)
-    return Sum(axes("sum", dim, x.ndim), keepdim)(x)
+    y = Sum(_reduced("sum", dim, x.ndim), keepdim)(x)
+    return y if dtype is None else y.to(dtype)
 
 
 def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """Mean over `dim`; of nothing it is NaN."""
     x = tensor_arg("mean", "input", input)
-    x = x if dtype is None else x.to(dtype)
-    if not is_float(x.dtype):
-        raise DTypeError(f"mean: input must be of a floating-point type, got {x.dtype}")
+    x = _real("mean", x if dtype is None else x.to(dtype))
     if x.dtype.itemsize < 4:  # the sum of a half type may overflow where the mean does not
         return mean(x.to(np.float32), dim, keepdim).to(x.dtype)
-    reduced = axes("mean", dim, x.ndim)
-    return Sum(reduced, keepdim)(x) / float(math.prod(x.shape[i] for i in reduced))
+    reduced = _reduced("mean", dim, x.ndim)
+    n = math.prod(x.shape[i] for i in reduced)
+    y = Sum(reduced, keepdim)(x)
+    return y / float(n) if n else y + math.nan  # of nothing: the gradient has no elements, and no 0/0 in it
+
+
+def _real(caller: str, x: Tensor) -> Tensor:
+    if not is_float(x.dtype):
+        raise DTypeError(f"{caller}: input must be of a floating-point type, got {x.dtype}")
+    return x
 
 
 def var(
-    input: Tensor,
-    dim: Any = None,
-    unbiased: bool = True,
-    keepdim: bool = False,
-    *,
-    correction: float | None = None,
+    input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: float | None = None
 ) -> Tensor:
-    """Variance over `dim`: sum (x - mean)² / max(0, n - correction), with correction 1 unless `unbiased` is False."""
-    x = tensor_arg("var", "input", input)
-    reduced = axes("var", dim, x.ndim)
-    if is_float(x.dtype) and x.dtype.itemsize < 4:
-        return var(x.to(np.float32), dim, unbiased, keepdim, correction=correction).to(x.dtype)
-    n = math.prod(x.shape[i] for i in reduced)
-    free = builtins.max(0.0, n - (float(unbiased) if correction is None else correction))
-    return Sum(reduced, keepdim)((x - mean(x, reduced, keepdim=True)) ** 2) / free
+    """Variance over `dim`: sum (x - mean)² / max(0, n - correction), with correction 1 unless `unbiased` is False.
+
+    `var(x, False)` is `var(x, unbiased=False)`, as in PyTorch.
+    """
+    return _moments("var", input, dim, unbiased, keepdim, correction)[0]
 
 
 def std(
-    input: Tensor,
-    dim: Any = None,
-    unbiased: bool = True,
-    keepdim: bool = False,
-    *,
-    correction: float | None = None,
+    input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: float | None = None
 ) -> Tensor:
-    """Standard deviation over `dim`: the square root of `var`."""
-    return sqrt(var(input, dim, unbiased, keepdim, correction=correction))
+    """Standard deviation over `dim`: the square root of `var`; where that is 0, so is the gradient."""
+    return _root(_moments("std", input, dim, unbiased, keepdim, correction)[0])
+
+
+def var_mean(
+    input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: float | None = None
+) -> tuple[Tensor, Tensor]:
+    """(variance, mean) over `dim`; the arguments are those of `var`."""
+    return _moments("var_mean", input, dim, unbiased, keepdim, correction)
+
+
+def std_mean(
+    input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: float | None = None
+) -> tuple[Tensor, Tensor]:
+    """(standard deviation, mean) over `dim`; the arguments are those of `var`."""
+    variance, average = _moments("std_mean", input, dim, unbiased, keepdim, correction)
+    return _root(variance), average
+
+
+def _moments(
+    caller: str, input: Tensor, dim: Any, unbiased: Any, keepdim: bool, correction: float | None
+) -> tuple[Tensor, Tensor]:
+    if isinstance(dim, bool):  # PyTorch's form var(x, unbiased)
+        dim, unbiased = None, dim
+    if unbiased is not None and correction is not None:
+        raise ArgumentError(f"{caller}: give unbiased or correction, one of them")
+    x = _real(caller, tensor_arg(caller, "input", input))
+    reduced = _reduced(caller, dim, x.ndim)
+    if x.dtype.itemsize < 4:
+        wide = _moments(caller, x.to(np.float32), reduced if x.ndim else None, unbiased, keepdim, correction)
+        return wide[0].to(x.dtype), wide[1].to(x.dtype)
+    n = math.prod(x.shape[i] for i in reduced)
+    free = builtins.max(0.0, n - float(unbiased is not False if correction is None else correction))
+    center = mean(x, reduced, keepdim=True)
+    squares = Sum(reduced, keepdim)((x - center) ** 2)
+    average = center if keepdim else reshape(center, squares.shape)
+    return (squares / free if n else squares + math.nan), average
+
+
+def _root(variance: Tensor) -> Tensor:
+    """The square root, with gradient 0 at 0, where all elements are equal: PyTorch's choice."""
+    constant = variance == 0
+    return where(constant, 0.0, sqrt(where(constant, 1.0, variance)))
+
+
+def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """Product of all elements, or along axis `dim`; of booleans and integers in int64, of nothing 1.
+
+    Halves are multiplied by halves until one is left: every derivative is right, also where elements are 0.
+    """
+    x = _widened("prod", input, dtype)
+    if dim is None:
+        y, place = flatten(x), 0
+        if keepdim:
+            raise ArgumentError("prod: keepdim needs dim")
+    else:
+        place = axis("prod", dim, x.ndim)
+        y = x if x.ndim else flatten(x)
+    before = (slice(None),) * place
+    while (n := y.shape[place]) > 1:
+        pairs = GetItem((*before, slice(0, n // 2)))(y) * GetItem((*before, slice(n // 2, n // 2 * 2)))(y)
+        y = cat([pairs, GetItem((*before, slice(n - 1, n)))(y)], place) if n % 2 else pairs
+    if n == 0:
+        y = Sum((place,), True)(y) + 1  # nothing adds up to 0, in the right type
+    y = reshape(y, (*y.shape[:place], *((1,) if keepdim and x.ndim else ()), *y.shape[place + 1 :]))
+    return _narrowed(y, input, dtype)
+
+
+def cumsum(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
+    """Running sum along axis `dim`: y[i] = x[0] + ... + x[i]; of booleans and integers in int64."""
+    x = _widened("cumsum", input, dtype)
+    place = axis("cumsum", dim, x.ndim)
+    return _narrowed(CumSum(place)(x) if x.ndim else x.clone(), input, dtype)
+
+
+def cumprod(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
+    """Running product along axis `dim`: y[i] = x[0] · ... · x[i]; of booleans and integers in int64.
+
+    Each step multiplies by the products of the step before, 1, 2, 4, ... places back: right also where elements are 0.
+    """
+    x = _widened("cumprod", input, dtype)
+    place = axis("cumprod", dim, x.ndim)
+    y, n, back = x.clone(), x.shape[place] if x.ndim else 1, 1
+    before = (slice(None),) * place
+    while back < n:
+        done, rest = GetItem((*before, slice(0, back)))(y), GetItem((*before, slice(back, n)))(y)
+        y = cat([done, rest * GetItem((*before, slice(0, n - back)))(y)], place)
+        back *= 2
+    return _narrowed(y, input, dtype)
+
+
+def _widened(caller: str, input: Tensor, dtype: Any) -> Tensor:
+    """The input in the type to compute in: int64 for integers and booleans, float32 for half types."""
+    x = tensor_arg(caller, "input", input)
+    x = x if dtype is None else x.to(dtype)
+    if not is_float(x.dtype):
+        return x.to(np.int64)
+    return x.to(np.float32) if x.dtype.itemsize < 4 else x
+
+
+def _narrowed(y: Tensor, input: Tensor, dtype: Any) -> Tensor:
+    return y.to(dtype) if dtype is not None else y.to(input.dtype) if is_float(input.dtype) else y
 
 
 def amax(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
@@ -124,7 +239,7 @@ def amin(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
 
 def _extreme(caller: str, input: Tensor, dim: Any, keepdim: bool, smallest: bool) -> Tensor:
     x = tensor_arg(caller, "input", input)
-    reduced = axes(caller, dim, x.ndim)
+    reduced = _reduced(caller, dim, x.ndim)
     _refuse_empty(caller, x, reduced)
     return Amax(reduced, keepdim, smallest)(x)
 
@@ -134,28 +249,40 @@ def _refuse_empty(caller: str, x: Tensor, reduced: Shape) -> None:
         raise ShapeError(f"{caller}: shape {x.shape} has no element to choose along axes {reduced}")
 
 
-def max(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
-    """The largest element; with `dim` the pair (values, indices) along that axis, the first of equals."""
-    return _along("max", input, dim, keepdim)
+def max(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
+    """The largest element; with `dim` the pair (values, indices) along that axis, the first of equals.
+
+    `max(a, b)` of two Tensors is `maximum`.
+    """
+    return _along("max", input, dim, keepdim, other)
 
 
-def min(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
-    """The smallest element; with `dim` the pair (values, indices) along that axis, the first of equals."""
-    return _along("min", input, dim, keepdim)
+def min(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
+    """The smallest element; with `dim` the pair (values, indices) along that axis, the first of equals.
+
+    `min(a, b)` of two Tensors is `minimum`.
+    """
+    return _along("min", input, dim, keepdim, other)
 
 
-def _along(caller: str, input: Tensor, dim: Any, keepdim: bool) -> Any:
-    if isinstance(dim, Tensor):
-        from .elementwise import maximum, minimum
-
-        return maximum(input, dim) if caller == "max" else minimum(input, dim)
+def _along(caller: str, input: Tensor, dim: Any, keepdim: bool, other: Any) -> Any:
+    if isinstance(dim, Tensor | np.ndarray) and other is None:
+        dim, other = None, dim
+    if other is not None:
+        if dim is not None or keepdim:
+            raise ArgumentError(f"{caller}: give dim or other, one of them")
+        return maximum(input, other) if caller == "max" else minimum(input, other)
+    x = tensor_arg(caller, "input", input)
     if dim is None:
-        return _extreme(caller, input, None, False, smallest=caller == "min")
-    indices = (argmax if caller == "max" else argmin)(input, dim, keepdim=True)
-    if input.ndim == 0:
-        return Extremes(reshape(input, ()), reshape(indices, ()))
-    values = Gather(indices.data, axis(caller, dim, input.ndim))(input)
-    return Extremes(values, indices) if keepdim else Extremes(squeeze(values, dim), squeeze(indices, dim))
+        if keepdim:
+            raise ArgumentError(f"{caller}: keepdim needs dim; of all elements use a{caller}(input, keepdim=True)")
+        return _extreme(caller, x, None, False, smallest=caller == "min")
+    place = axis(caller, dim, x.ndim)
+    indices = _argument(caller, x, place, keepdim=True)
+    if x.ndim == 0:
+        return Extremes(reshape(x, ()), reshape(indices, ()))
+    values = Gather(indices.data, place)(x)
+    return Extremes(values, indices) if keepdim else Extremes(squeeze(values, place), squeeze(indices, place))
 
 
 def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
@@ -172,16 +299,15 @@ def _argument(caller: str, input: Tensor, dim: int | None, keepdim: bool) -> Ten
     x = tensor_arg(caller, "input", input)
     place = None if dim is None else axis(caller, dim, x.ndim)
     _refuse_empty(caller, x, tuple(range(x.ndim)) if place is None or x.ndim == 0 else (place,))
-    found = getattr(array_module(x.data), caller)(
-        x.data, axis=place if x.ndim else None, keepdims=keepdim and x.ndim > 0
-    )
+    function = array_module(x.data).argmax if caller.endswith("max") else array_module(x.data).argmin
+    found = function(x.data, axis=place if x.ndim else None, keepdims=keepdim and x.ndim > 0)
     return Tensor(array_module(x.data).asarray(found, dtype=np.int64))
 
 
 def logsumexp(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
     """log sum e^x over `dim`, without overflow: the maximum is taken out first."""
     x = floating("logsumexp", input)
-    reduced = axes("logsumexp", dim, x.ndim)
+    reduced = _reduced("logsumexp", dim, x.ndim)
     if builtins.any(x.shape[i] == 0 for i in reduced):
         return log(sum(exp(x), reduced, keepdim))
     top = amax(x.detach(), reduced, keepdim=True)
@@ -192,14 +318,20 @@ def logsumexp(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
 
 def all(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
     """Whether every element over `dim` is non-zero."""
-    x = tensor_arg("all", "input", input)
-    return Tensor(array_module(x.data).asarray(x.data.all(axis=axes("all", dim, x.ndim), keepdims=keepdim)))
+    return _logical("all", input, dim, keepdim)
 
 
 def any(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
     """Whether some element over `dim` is non-zero."""
-    x = tensor_arg("any", "input", input)
-    return Tensor(array_module(x.data).asarray(x.data.any(axis=axes("any", dim, x.ndim), keepdims=keepdim)))
+    return _logical("any", input, dim, keepdim)
+
+
+def _logical(caller: str, input: Tensor, dim: Any, keepdim: bool) -> Tensor:
+    x = tensor_arg(caller, "input", input)
+    truth = x.data.astype(np.bool_, copy=False)
+    found = getattr(truth, caller)(axis=axes(caller, dim, x.ndim), keepdims=keepdim)
+    kind = np.uint8 if x.dtype == np.uint8 else np.bool_  # PyTorch keeps its old type of booleans
+    return Tensor(array_module(x.data).asarray(found, dtype=kind))
 
 
 def numel(input: Tensor) -> int:

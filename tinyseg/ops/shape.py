@@ -1,7 +1,6 @@
-"""Ops that move elements without computing: reshape, permute, broadcast, index, join, pad.
+"""Ops that move elements without computing: reshape, permute, broadcast, join, pad. Picking by index: `indexing.py`.
 
-They come in adjoint pairs, each the other's backward: broadcast_to and sum_to, getitem and scatter, pad and crop,
-index_select and index_add.
+They come in adjoint pairs, each the other's backward: broadcast_to and sum_to, pad and crop.
 """
 
 from __future__ import annotations
@@ -15,8 +14,9 @@ import numpy as np
 
 from ..device import array_module
 from ..engine import Array, Op, Tensor
-from ..errors import ArgumentError, BoundsError, DTypeError, ShapeError
-from .checks import axes, axis, same_kind, tensor_arg
+from ..errors import ArgumentError, DTypeError, ShapeError
+from .checks import axes, axis, is_float, same_kind, tensor_arg
+from .indexing import GetItem, IndexSelect
 
 Shape = tuple[int, ...]
 
@@ -92,111 +92,6 @@ class Cat(Op):
         return tuple(GetItem((*before, slice(i, j)))(gy) if need else None for i, j, need in pieces)
 
 
-class GetItem(Op):
-    """y = x[index] for NumPy's basic and advanced indices; adjoint: Scatter"""
-
-    index: Any
-
-    def forward(self, x: Array) -> Array:
-        self.before = x.shape
-        return x[self.index]
-
-    def backward(self, gy: Tensor) -> Tensor:
-        return Scatter(self.index, self.before)(gy)
-
-
-class Scatter(Op):
-    """y = zeros of a shape with x added at index, repeated places summed; adjoint: GetItem"""
-
-    index: Any
-    shape: Shape
-
-    def forward(self, x: Array) -> Array:
-        xp = array_module(x)
-        y = xp.zeros(self.shape, x.dtype)
-        if _is_basic(self.index):
-            y[self.index] = x
-        else:
-            xp.add.at(y, self.index, x)
-        return y
-
-    def backward(self, gy: Tensor) -> Tensor:
-        return GetItem(self.index)(gy)
-
-
-class IndexSelect(Op):
-    """y = the slices of x at `index` along an axis; adjoint: IndexAdd"""
-
-    index: Array
-    axis: int
-
-    def forward(self, x: Array) -> Array:
-        self.size = x.shape[self.axis]
-        return x.take(self.index, axis=self.axis)
-
-    def backward(self, gy: Tensor) -> Tensor:
-        return IndexAdd(self.index, self.axis, self.size)(gy)
-
-
-class IndexAdd(Op):
-    """y = zeros with the slices of x added at `index` along an axis; adjoint: IndexSelect
-
-    The indices are sorted and each run of equal ones summed: the same order at every call, and no atomics.
-    """
-
-    index: Array
-    axis: int
-    size: int
-
-    def forward(self, x: Array) -> Array:
-        xp = array_module(x)
-        y = xp.zeros((*x.shape[: self.axis], self.size, *x.shape[self.axis + 1 :]), x.dtype)
-        if self.index.size == 0:
-            return y
-        order = xp.argsort(self.index, kind="stable")
-        places, starts = xp.unique(self.index[order], return_index=True)
-        y[(slice(None),) * self.axis + (places,)] = xp.add.reduceat(
-            x.take(order, axis=self.axis), starts, axis=self.axis
-        )
-        return y
-
-    def backward(self, gy: Tensor) -> Tensor:
-        return IndexSelect(self.index, self.axis)(gy)
-
-
-class Gather(Op):
-    """y[..., i, ...] = x[..., index[..., i, ...], ...] along an axis; adjoint: GatherAdjoint"""
-
-    index: Array
-    axis: int
-
-    def forward(self, x: Array) -> Array:
-        self.before = x.shape
-        return array_module(x).take_along_axis(_cropped(x, self.index, self.axis), self.index, axis=self.axis)
-
-    def backward(self, gy: Tensor) -> Tensor:
-        return GatherAdjoint(self.index, self.axis, self.before)(gy)
-
-
-class GatherAdjoint(Op):
-    """y = zeros with x added at `index` along an axis; adjoint: Gather"""
-
-    index: Array
-    axis: int
-    shape: Shape
-
-    def forward(self, x: Array) -> Array:
-        xp = array_module(x)
-        y = xp.zeros(self.shape, x.dtype)
-        places: list[Any] = list(xp.ogrid[tuple(slice(n) for n in self.index.shape)])
-        places[self.axis] = self.index
-        xp.add.at(y, tuple(places), x)
-        return y
-
-    def backward(self, gy: Tensor) -> Tensor:
-        return Gather(self.index, self.axis)(gy)
-
-
 class Pad(Op):
     """y = x with `value` around it, `widths` = (before, after) for each axis; adjoint: crop"""
 
@@ -223,21 +118,13 @@ class Flip(Op):
         return Flip(self.axes)(gy)
 
 
-def _cropped(x: Array, index: Array, axis: int) -> Array:
-    return x[tuple(slice(None) if i == axis else slice(n) for i, n in enumerate(index.shape))]
-
-
-def _is_basic(index: Any) -> bool:
-    parts = index if isinstance(index, tuple) else (index,)
-    return all(p is None or p is Ellipsis or isinstance(p, int | slice) for p in parts)
-
-
-def _sizes(caller: str, shape: Sequence[Any]) -> list[int]:
-    listed = shape[0] if len(shape) == 1 and isinstance(shape[0], Sequence) else shape
+def sizes_of(caller: str, name: str, given: Sequence[Any]) -> list[int]:
+    """The integers of a call f(*given): each an argument, or all of them in one list."""
+    listed = given[0] if len(given) == 1 and isinstance(given[0], Sequence) else given
     try:
         return [operator.index(n) for n in listed]
     except TypeError:
-        raise DTypeError(f"{caller}: shape must be integers, got {tuple(listed)}") from None
+        raise DTypeError(f"{caller}: {name} must be integers, got {tuple(listed)}") from None
 
 
 def alias(x: Tensor) -> Tensor:
@@ -245,15 +132,16 @@ def alias(x: Tensor) -> Tensor:
     return Reshape(x.shape)(x)
 
 
-def reshape(input: Tensor, *shape: Any) -> Tensor:
+def reshape(input: Tensor, *sizes: Any, shape: Any = None) -> Tensor:
     """The same elements in another shape; one size may be -1 and is worked out."""
-    x, sizes = tensor_arg("reshape", "input", input), _sizes("reshape", shape)
-    known = math.prod(n for n in sizes if n != -1)
-    if sizes.count(-1) == 1 and known and x.data.size % known == 0:
-        sizes[sizes.index(-1)] = x.data.size // known
-    if math.prod(sizes) != x.data.size or any(n < 0 for n in sizes):
-        raise ShapeError(f"reshape: {x.data.size} elements of shape {x.shape} do not fill shape {tuple(sizes)}")
-    return Reshape(tuple(sizes))(x)
+    x = tensor_arg("reshape", "input", input)
+    new = sizes_of("reshape", "shape", sizes if shape is None else [shape])
+    known = math.prod(n for n in new if n != -1)
+    if new.count(-1) == 1 and known and x.data.size % known == 0:
+        new[new.index(-1)] = x.data.size // known
+    if math.prod(new) != x.data.size or any(n < 0 for n in new):
+        raise ShapeError(f"reshape: {x.data.size} elements of shape {x.shape} do not fill shape {tuple(new)}")
+    return Reshape(tuple(new))(x)
 
 
 def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
@@ -279,10 +167,10 @@ def unsqueeze(input: Tensor, dim: int) -> Tensor:
     return Reshape((*x.shape[:place], 1, *x.shape[place:]))(x)
 
 
-def permute(input: Tensor, *dims: Any) -> Tensor:
+def permute(input: Tensor, *axes: Any, dims: Any = None) -> Tensor:
     """The axes in the order `dims`."""
     x = tensor_arg("permute", "input", input)
-    order = tuple(axis("permute", d, x.ndim) for d in _sizes("permute", dims))
+    order = tuple(axis("permute", d, x.ndim) for d in sizes_of("permute", "dims", axes if dims is None else [dims]))
     if sorted(order) != list(range(x.ndim)):
         raise ArgumentError(f"permute: dims must name each of the {x.ndim} axes once, got {order}")
     return Permute(order)(x)
@@ -299,9 +187,10 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     return Permute(tuple(order))(x)
 
 
-def broadcast_to(input: Tensor, *shape: Any) -> Tensor:
+def broadcast_to(input: Tensor, *shape: Any, size: Any = None) -> Tensor:
     """Stretched to `shape` by repeating axes of size 1; -1 keeps an axis as it is (PyTorch's `expand`)."""
-    x, sizes = tensor_arg("broadcast_to", "input", input), _sizes("broadcast_to", shape)
+    x = tensor_arg("broadcast_to", "input", input)
+    sizes = sizes_of("broadcast_to", "size", shape if size is None else [size])
     extra = len(sizes) - x.ndim
     kept = [x.shape[i - extra] if n == -1 and i >= extra else n for i, n in enumerate(sizes)]
     if (
@@ -319,18 +208,35 @@ def sum_to(input: Tensor, shape: Shape) -> Tensor:
 
 
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
-    """The Tensors side by side along axis `dim`; the other axes must agree."""
-    xs = [tensor_arg("cat", f"tensors[{i}]", t) for i, t in enumerate(tensors)]
-    if not xs:
-        raise ArgumentError("cat: expected at least one Tensor, got none")
-    same_kind("cat", **{f"tensors[{i}]": x for i, x in enumerate(xs)})
-    place = axis("cat", dim, xs[0].ndim)
-    for i, x in enumerate(xs):
-        if x.ndim == 0 or _without(x.shape, place) != _without(xs[0].shape, place) or x.ndim != xs[0].ndim:
+    """The Tensors side by side along axis `dim`; the other axes must agree.
+
+    Integers beside floats become floats; as in PyTorch, a Tensor of shape (0,) fits everywhere and adds nothing.
+    """
+    xs = _of_one_type("cat", tensors)
+    full = [(i, x) for i, x in enumerate(xs) if x.shape != (0,)] or list(enumerate(xs))
+    first, model = full[0]
+    if model.ndim == 0:
+        raise ShapeError(f"cat: tensors[{first}] has no axes to join along; use stack")
+    place = axis("cat", dim, model.ndim)
+    for i, x in full:
+        if _without(x.shape, place) != _without(model.shape, place) or x.ndim != model.ndim:
             raise ShapeError(
-                f"cat: tensors[{i}] has shape {x.shape}, which differs from {xs[0].shape} outside axis {place}"
+                f"cat: tensors[{i}] has shape {x.shape}, which differs from {model.shape} outside axis {place}"
             )
-    return Cat(place)(*xs)
+    return Cat(place)(*(x for _, x in full))
+
+
+def _of_one_type(caller: str, tensors: Sequence[Tensor]) -> list[Tensor]:
+    """The Tensors of a list, integers converted to the type of the floats beside them."""
+    if isinstance(tensors, Tensor) or not isinstance(tensors, Sequence):
+        raise DTypeError(f"{caller}: tensors must be a list or tuple of Tensors, got {type(tensors).__name__}")
+    xs = [tensor_arg(caller, f"tensors[{i}]", t) for i, t in enumerate(tensors)]
+    if not xs:
+        raise ArgumentError(f"{caller}: expected at least one Tensor in tensors, got none")
+    wanted = [x.dtype for x in xs if is_float(x.dtype)] or [np.result_type(*(x.dtype for x in xs))]
+    xs = [x if is_float(x.dtype) or x.dtype == wanted[0] else x.to(wanted[0]) for x in xs]
+    same_kind(caller, **{f"tensors[{i}]": x for i, x in enumerate(xs)})
+    return xs
 
 
 def _without(shape: Shape, place: int) -> Shape:
@@ -339,9 +245,11 @@ def _without(shape: Shape, place: int) -> Shape:
 
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """The Tensors, all of one shape, along a new axis at `dim`."""
-    if len({t.shape for t in tensors}) > 1:
-        raise ShapeError(f"stack: the Tensors differ in shape: {sorted({t.shape for t in tensors})}")
-    return cat([unsqueeze(t, dim) for t in tensors], dim)
+    xs = _of_one_type("stack", tensors)
+    if len({x.shape for x in xs}) > 1:
+        raise ShapeError(f"stack: the Tensors differ in shape: {sorted({x.shape for x in xs})}")
+    place = axis("stack", dim, xs[0].ndim + 1)
+    return Cat(place)(*(unsqueeze(x, place) for x in xs))
 
 
 def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
@@ -350,12 +258,12 @@ def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Te
     place = axis("split", dim, x.ndim)
     n = x.shape[place]
     if isinstance(split_size_or_sections, Sequence):
-        sizes = _sizes("split", split_size_or_sections)
+        sizes = sizes_of("split", "split_size_or_sections", [split_size_or_sections])
     else:
-        (size,) = _sizes("split", [split_size_or_sections])
-        if size < 1:
+        (size,) = sizes_of("split", "split_size_or_sections", [split_size_or_sections])
+        if size < 1 and (size < 0 or n):
             raise ArgumentError(f"split: the size of a piece must be at least 1, got {size}")
-        sizes = [min(size, n - i) for i in range(0, n, size)] or [0]
+        sizes = [min(size, n - i) for i in range(0, n, size or 1)] or [0]
     if sum(sizes) != n or min(sizes, default=0) < 0:
         raise ShapeError(f"split: sections {tuple(sizes)} do not add up to {n}, the size of axis {place}")
     ends = np.cumsum(sizes).tolist()
@@ -372,65 +280,10 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     return split(x, max(-(-n // chunks), 1), dim)
 
 
-def flip(input: Tensor, *dims: Any) -> Tensor:
+def flip(input: Tensor, *places: Any, dims: Any = None) -> Tensor:
     """In reverse order along the axes `dims`."""
     x = tensor_arg("flip", "input", input)
-    return Flip(axes("flip", _sizes("flip", dims), x.ndim))(x)
-
-
-def index_select(input: Tensor, dim: int, index: Any) -> Tensor:
-    """The slices at `index`, a 1-D Tensor of integers, along axis `dim`."""
-    x = tensor_arg("index_select", "input", input)
-    place = axis("index_select", dim, x.ndim)
-    places = _checked_index("index_select", x, place, index)
-    if places.ndim > 1:
-        raise ShapeError(f"index_select: index must have one axis, got shape {places.shape}")
-    return IndexSelect(places.reshape(-1), place)(x)
-
-
-def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
-    """y[i, j] = input[index[i, j], j] for dim 0, and so on: elements picked along axis `dim`."""
-    x = tensor_arg("gather", "input", input)
-    place = axis("gather", dim, x.ndim)
-    places = _checked_index("gather", x, place, index)
-    if places.ndim != x.ndim or any(
-        m > n for i, (m, n) in enumerate(zip(places.shape, x.shape, strict=True)) if i != place
-    ):
-        raise ShapeError(f"gather: index {places.shape} does not fit input {x.shape} along axis {place}")
-    return Gather(places, place)(x)
-
-
-def _checked_index(caller: str, x: Tensor, place: int, index: Any) -> Array:
-    places = array_module(x.data).array(index.data if isinstance(index, Tensor) else index)  # a copy, for backward
-    if places.dtype.kind not in "iu":
-        raise DTypeError(f"{caller}: index must be integers, got {places.dtype}")
-    n = x.shape[place] if x.ndim else 1
-    if places.size and not (int(places.min()) >= 0 and int(places.max()) < n):
-        raise BoundsError(f"{caller}: index runs from {places.min()} to {places.max()}, axis {place} has {n} elements")
-    return places
-
-
-def getitem(input: Tensor, index: Any) -> Tensor:
-    """input[index]: integers, slices, None, `...`, integer arrays and boolean masks, as in NumPy."""
-    parts = tuple(_index_part(p) for p in (index if isinstance(index, tuple) else (index,)))
-    try:
-        return GetItem(parts)(input)
-    except IndexError as error:
-        raise BoundsError(f"getitem: index {index!r} does not fit shape {input.shape}: {error}") from None
-
-
-def _index_part(part: Any) -> Any:
-    if isinstance(part, Tensor):
-        part = part.data
-    if hasattr(part, "flags"):
-        part = part.copy()  # whatever becomes of the index array, backward sees this one
-    if isinstance(part, list):
-        part = np.asarray(part) if part else np.zeros(0, np.int64)
-    if isinstance(part, np.integer):
-        part = int(part)
-    if isinstance(part, bool | float) or (hasattr(part, "dtype") and part.dtype.kind not in "biu" and part.size):
-        raise DTypeError(f"getitem: an index must be integers, booleans or slices, got {part!r}")
-    return part
+    return Flip(axes("flip", sizes_of("flip", "dims", places if dims is None else [dims]), x.ndim))(x)
 
 
 def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
@@ -439,7 +292,7 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
     **Modes** 'constant' with `value` (0), 'reflect' (without the edge), 'replicate' (the edge), 'circular'.
     """
     x = tensor_arg("pad", "input", input)
-    flat = _sizes("pad", [pad])
+    flat = sizes_of("pad", "pad", [pad])
     if len(flat) % 2 or len(flat) // 2 > x.ndim:
         raise ArgumentError(f"pad: expected (before, after) pairs for at most {x.ndim} axes, got {tuple(flat)}")
     widths = [(0, 0)] * (x.ndim - len(flat) // 2) + [(flat[i], flat[i + 1]) for i in range(len(flat) - 2, -1, -2)]
