@@ -32,9 +32,9 @@ from ..ops.loss import (
     nll_loss,
 )
 from ..ops.norm import batch_norm
+from ..ops.pad import pad
 from ..ops.pool import avg_pool2d, max_pool2d
 from ..ops.resize import interpolate, upsample
-from ..ops.shape import pad
 
 __all__ = [
     "avg_pool2d",

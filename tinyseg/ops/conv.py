@@ -17,8 +17,8 @@ from ..errors import ArgumentError, ShapeError
 from ..kernels import conv2d as kernel
 from ..kernels.conv2d import ConvGeometry
 from .checks import pair, same_kind
+from .pad import pad as pad_
 from .reduce import sum
-from .shape import pad as pad_
 from .shape import reshape
 
 Pair = tuple[int, int]

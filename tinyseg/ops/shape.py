@@ -1,7 +1,7 @@
-"""Ops that move elements without computing: reshape, permute, broadcast, index, join, pad.
+"""Ops that move elements without computing: reshape, permute, broadcast, index, join.
 
-They come in adjoint pairs, each the other's backward: broadcast_to and sum_to, getitem and scatter, pad and crop,
-index_select and index_add.
+They come in adjoint pairs, each the other's backward: broadcast_to and sum_to, getitem and scatter, index_select and
+index_add. Padding has a file of its own.
 """
 
 from __future__ import annotations
@@ -195,20 +195,6 @@ class GatherAdjoint(Op):
 
     def backward(self, gy: Tensor) -> Tensor:
         return Gather(self.index, self.axis)(gy)
-
-
-class Pad(Op):
-    """y = x with `value` around it, `widths` = (before, after) for each axis; adjoint: crop"""
-
-    widths: tuple[tuple[int, int], ...]
-    value: float
-
-    def forward(self, x: Array) -> Array:
-        return array_module(x).pad(x, self.widths, constant_values=self.value)
-
-    def backward(self, gy: Tensor) -> Tensor:
-        inner = tuple(slice(before, n - after) for (before, after), n in zip(self.widths, gy.shape, strict=True))
-        return GetItem(inner)(gy)
 
 
 class Flip(Op):
@@ -431,52 +417,3 @@ def _index_part(part: Any) -> Any:
     if isinstance(part, bool | float) or (hasattr(part, "dtype") and part.dtype.kind not in "biu" and part.size):
         raise DTypeError(f"getitem: an index must be integers, booleans or slices, got {part!r}")
     return part
-
-
-def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
-    """Padding by (before, after) pairs, the last axis first, as in PyTorch; negative widths crop.
-
-    **Modes** 'constant' with `value` (0), 'reflect' (without the edge), 'replicate' (the edge), 'circular'.
-    """
-    x = tensor_arg("pad", "input", input)
-    flat = _sizes("pad", [pad])
-    if len(flat) % 2 or len(flat) // 2 > x.ndim:
-        raise ArgumentError(f"pad: expected (before, after) pairs for at most {x.ndim} axes, got {tuple(flat)}")
-    widths = [(0, 0)] * (x.ndim - len(flat) // 2) + [(flat[i], flat[i + 1]) for i in range(len(flat) - 2, -1, -2)]
-    for place, (before, after) in enumerate(widths):
-        if x.shape[place] + before + after < 0 or (mode != "constant" and x.shape[place] == 0):
-            raise ShapeError(f"pad: widths {(before, after)} leave nothing of axis {place} of size {x.shape[place]}")
-    if mode == "constant":
-        return _pad_constant(x, widths, 0.0 if value is None else value)
-    if value is not None:
-        raise ArgumentError(f"pad: value is for mode 'constant', got {value} with mode {mode!r}")
-    for place, (before, after) in enumerate(widths):
-        if (before, after) != (0, 0):
-            source = _source_index(mode, x.shape[place], before, after)
-            x = IndexSelect(array_module(x.data).asarray(source), place)(x)
-    return x
-
-
-def _pad_constant(x: Tensor, widths: list[tuple[int, int]], value: float) -> Tensor:
-    if any(w < 0 for pair in widths for w in pair):
-        ends = [(max(-b, 0), n - max(-a, 0)) for (b, a), n in zip(widths, x.shape, strict=True)]
-        x = GetItem(tuple(slice(i, j) for i, j in ends))(x)
-    outer = tuple((max(b, 0), max(a, 0)) for b, a in widths)
-    return Pad(outer, value)(x)
-
-
-def _source_index(mode: str, n: int, before: int, after: int) -> np.ndarray[Any, Any]:
-    """Which element of an axis of size `n` each padded place copies."""
-    places = np.arange(-before, n + after)
-    if mode == "replicate":
-        return places.clip(0, n - 1)
-    if mode == "reflect":
-        if max(before, after) >= n:
-            raise ShapeError(f"pad: mode 'reflect' needs widths below the axis size {n}, got {(before, after)}")
-        return np.abs((n - 1) - np.abs((n - 1) - places))
-    if mode == "circular":
-        first, kept = max(-before, 0), n - max(-before, 0) - max(-after, 0)
-        if max(before, after) > kept:
-            raise ShapeError(f"pad: mode 'circular' needs widths up to the axis size {kept}, got {(before, after)}")
-        return first + (places - first) % max(kept, 1)  # what is cropped away does not come round again
-    raise ArgumentError(f"pad: mode must be 'constant', 'reflect', 'replicate' or 'circular', got {mode!r}")
