@@ -110,7 +110,7 @@ MISTAKES = {  # what is called, the class of error, what the message says
     "pad odd": (
         lambda: F.pad(IMAGE, (1, 2, 3)),
         ArgumentError,
-        "pad: expected (before, after) pairs for at most 4 axes, got (1, 2, 3)",
+        "pad: expected (before, after) pairs for at most 4 axes, got pad (1, 2, 3)",
     ),
     "pad reflect": (
         lambda: F.pad(IMAGE, (5, 0), "reflect"),

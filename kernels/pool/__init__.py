@@ -16,7 +16,10 @@ import numpy as np
 
 from ..backend import backend, narrow, native
 
-__all__ = ["PoolGeometry", "avg_adjoint", "avg_forward", "gather", "max_forward", "output_size", "scatter"]
+__all__ = [
+    "PoolGeometry", "adaptive_max_forward", "avg_adjoint", "avg_forward", "gather", "max_forward", "output_size",
+    "scatter",
+]  # fmt: skip
 
 Pair = tuple[int, int]
 
@@ -56,6 +59,15 @@ def max_forward(x: np.ndarray, geometry: PoolGeometry) -> tuple[np.ndarray, np.n
     pixel at all (only wide dilation can make one) yields −inf and place −1.
     """
     y, indices = backend(__name__, x).max_forward(native(x), geometry)
+    return narrow(y, x), indices
+
+
+def adaptive_max_forward(x: np.ndarray, size: Pair) -> tuple[np.ndarray, np.ndarray]:
+    """The largest value of each of `size` windows that share out the plane, and its place, as in `max_forward`.
+
+    Window i of n covers the rows ⌊i·H/n⌋ to ⌈(i + 1)·H/n⌉ - 1, likewise the columns: neighbours may overlap by one.
+    """
+    y, indices = backend(__name__, x).adaptive_max_forward(native(x), size)
     return narrow(y, x), indices
 
 

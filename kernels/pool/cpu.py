@@ -25,6 +25,14 @@ def max_forward(x: np.ndarray, geometry: PoolGeometry) -> tuple[np.ndarray, np.n
     return y, indices
 
 
+def adaptive_max_forward(x: np.ndarray, size: Pair) -> tuple[np.ndarray, np.ndarray]:
+    """See `kernels.pool.adaptive_max_forward`."""
+    y = np.empty((*x.shape[:-2], *size), x.dtype)
+    indices = np.empty(y.shape, np.int64)
+    _adaptive_max_rows(_planes(x), _planes(y), _planes(indices))
+    return y, indices
+
+
 def gather(x: np.ndarray, indices: np.ndarray) -> np.ndarray:
     """See `kernels.pool.gather`."""
     y = np.empty(indices.shape, x.dtype)
@@ -119,6 +127,24 @@ def _max_rows(x, y, indices, kernel_size, stride, padding, dilation):
                         values = buffer
                     best, index = y[plane, oh, first:last], indices[plane, oh, first:last]
                     _max_row(values, best, index, h * width + w, stride[1])
+
+
+@parallel
+def _adaptive_max_rows(x, y, indices):
+    # The windows of a row differ in width, so each is walked on its own; there are few of them.
+    planes, height, width = x.shape
+    rows, columns = y.shape[1], y.shape[2]
+    for task in prange(planes * rows):
+        plane, oh = task // rows, task % rows
+        for ow in range(columns):
+            best, index = x[plane, oh * height // rows, ow * width // columns], -1
+            for h in range(oh * height // rows, -(-(oh + 1) * height // rows)):
+                for w in range(ow * width // columns, -(-(ow + 1) * width // columns)):
+                    value = x[plane, h, w]
+                    if index < 0 or value > best or value != value:
+                        best, index = value, h * width + w
+            y[plane, oh, ow] = best
+            indices[plane, oh, ow] = index
 
 
 @parallel

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -33,6 +34,21 @@ def max_forward(x: np.ndarray, geometry: PoolGeometry) -> tuple[np.ndarray, np.n
             value = x[(*plane, h, w)]
             if indices[o] < 0 or value > y[o] or np.isnan(value):
                 y[o], indices[o] = value, h * width + w
+    return y, indices
+
+
+def adaptive_max_forward(x: np.ndarray, size: Pair) -> tuple[np.ndarray, np.ndarray]:
+    """Cut out every window and remember its best pixel."""
+    *planes, height, width = x.shape
+    y = np.empty((*planes, *size), x.dtype)
+    indices = np.full(y.shape, -1, np.int64)
+    for *plane, oh, ow in np.ndindex(y.shape):
+        o = (*plane, oh, ow)
+        for h in range(math.floor(oh * height / size[0]), math.ceil((oh + 1) * height / size[0])):
+            for w in range(math.floor(ow * width / size[1]), math.ceil((ow + 1) * width / size[1])):
+                value = x[(*plane, h, w)]
+                if indices[o] < 0 or value > y[o] or np.isnan(value):
+                    y[o], indices[o] = value, h * width + w
     return y, indices
 
 

@@ -16,7 +16,12 @@ import numpy as np
 
 from ..backend import backend, narrow, native
 
-__all__ = ["Rows", "Taps", "adjoint", "bilinear_taps", "nearest_taps", "resize"]
+__all__ = [
+    "Rows", "Taps", "adjoint", "area_taps", "bicubic_taps", "bilinear_taps", "nearest_exact_taps", "nearest_taps",
+    "resize",
+]  # fmt: skip
+
+CUBIC = -0.75  # the free parameter of bicubic interpolation: PyTorch's and OpenCV's choice
 
 
 class Rows(NamedTuple):
@@ -48,12 +53,32 @@ def nearest_taps(in_size: int, out_size: int, scale: float | None = None, dtype:
     does: for float64 images `dtype` multiplies in float64, for all others in float32, and float32 goes to the
     floor.
     """
-    if out_size == 2 * in_size:  # PyTorch then doubles every pixel whatever the scale says
+    if out_size in (in_size, 2 * in_size):  # PyTorch then copies or doubles every pixel whatever the scale says
         scale = None
     wide: Any = np.float64 if dtype == np.float64 else np.float32
     position = np.arange(out_size).astype(wide) * wide(_ratio(in_size, out_size, scale))
     index = np.floor(position.astype(np.float32)).astype(np.int64)
     return _taps(in_size, np.minimum(index, in_size - 1)[:, None], np.ones((out_size, 1)))
+
+
+@functools.lru_cache(256)
+def nearest_exact_taps(in_size: int, out_size: int, scale: float | None = None, dtype: type = np.float32) -> Taps:
+    """Output d copies input ⌊(d + ½) r⌋, the pixel under its centre; r is rounded to float32 as in `nearest_taps`."""
+    wide: Any = np.float64 if dtype == np.float64 else np.float32
+    position = (np.arange(out_size) + 0.5) * float(wide(_ratio(in_size, out_size, scale)))
+    index = np.floor(position.astype(np.float32)).astype(np.int64)
+    return _taps(in_size, np.minimum(index, in_size - 1)[:, None], np.ones((out_size, 1)))
+
+
+@functools.lru_cache(256)
+def area_taps(in_size: int, out_size: int) -> Taps:
+    """Output d is the mean of inputs ⌊d in/out⌋ to ⌈(d + 1) in/out⌉ - 1: windows that cover all and may overlap."""
+    d = np.arange(out_size)
+    first, last = d * in_size // out_size, -(-(d + 1) * in_size // out_size)
+    count = last - first
+    place = first[:, None] + np.arange(count.max(initial=1))
+    weight = np.where(place < last[:, None], 1 / np.maximum(count, 1)[:, None], 0.0)
+    return _taps(in_size, np.minimum(place, in_size - 1), weight)
 
 
 @functools.lru_cache(256)
@@ -64,33 +89,61 @@ def bilinear_taps(in_size: int, out_size: int, align_corners: bool, scale: float
     places; without s = (d + ½) r − ½, at least 0, with r as in `nearest_taps`. Past the last pixel it is
     repeated.
     """
-    d = np.arange(out_size)
-    if align_corners:
-        position = d * ((in_size - 1) / (out_size - 1) if out_size > 1 else 0.0)
-    else:
-        position = np.maximum((d + 0.5) * _ratio(in_size, out_size, scale) - 0.5, 0)
+    if out_size == in_size:  # copied whatever the scale says, as in PyTorch
+        scale = None
+    position = np.maximum(_positions(in_size, out_size, align_corners, scale), 0)
     lower = np.minimum(position.astype(np.int64), in_size - 1)
     upper = np.minimum(lower + 1, in_size - 1)
     fraction = np.clip(position - lower, 0, 1)
     return _taps(in_size, np.stack([lower, upper], 1), np.stack([1 - fraction, fraction], 1))
 
 
+@functools.lru_cache(256)
+def bicubic_taps(in_size: int, out_size: int, align_corners: bool, scale: float | None = None) -> Taps:
+    """Output d mixes the four inputs around its source position by Keys' cubic; edge pixels are repeated outwards.
+
+    The position is that of `bilinear_taps` but may lie before the first pixel.
+    **Source** Keys, Cubic convolution interpolation for digital image processing (1981), with a = -0.75.
+    """
+    position = _positions(in_size, out_size, align_corners, scale)
+    lower = np.floor(position).astype(np.int64)
+    index = lower[:, None] + np.arange(-1, 3)
+    return _taps(in_size, index.clip(0, in_size - 1), cubic(position[:, None] - index))
+
+
+def cubic(t: Any) -> Any:
+    """Keys' kernel: the weight of a pixel at distance |t| < 2."""
+    t, a = abs(t), CUBIC
+    inner, outer = ((a + 2) * t - (a + 3)) * t * t + 1, ((a * t - 5 * a) * t + 8 * a) * t - 4 * a
+    return np.where(t <= 1, inner, outer * (t < 2))
+
+
 def resize(x: np.ndarray, taps_h: Taps, taps_w: Taps) -> np.ndarray:
     """y[oh, ow] = Σ_h Σ_w A_h[oh, h] A_w[ow, w] x[h, w] for each plane."""
     assert x.shape[-2:] == (taps_h.in_size, taps_w.in_size), (x.shape, taps_h.in_size, taps_w.in_size)
+    if taps_h.out_size == 0 or taps_w.out_size == 0:
+        return np.zeros_like(x, shape=(*x.shape[:-2], taps_h.out_size, taps_w.out_size))
     return narrow(backend(__name__, x).product(native(x), taps_h.by_output, taps_w.by_output), x)
 
 
 def adjoint(gy: np.ndarray, taps_h: Taps, taps_w: Taps) -> np.ndarray:
     """Adjoint of `resize`: gx[h, w] = Σ_oh Σ_ow A_h[oh, h] A_w[ow, w] gy[oh, ow]."""
     assert gy.shape[-2:] == (taps_h.out_size, taps_w.out_size), (gy.shape, taps_h.out_size, taps_w.out_size)
+    if gy.size == 0:  # an empty batch, or windows of which there are none
+        return np.zeros_like(gy, shape=(*gy.shape[:-2], taps_h.in_size, taps_w.in_size))
     return narrow(backend(__name__, gy).product(native(gy), taps_h.by_input, taps_w.by_input), gy)
 
 
+def _positions(in_size: int, out_size: int, align_corners: bool, scale: float | None) -> np.ndarray:
+    """Where the centre of each output lies among the inputs."""
+    d = np.arange(out_size)
+    if align_corners:
+        return d * ((in_size - 1) / (out_size - 1) if out_size > 1 else 0.0)
+    return (d + 0.5) * _ratio(in_size, out_size, scale) - 0.5
+
+
 def _ratio(in_size: int, out_size: int, scale: float | None) -> float:
-    """Input pixels per output pixel; an axis that keeps its size is copied whatever the scale, as in PyTorch."""
-    if in_size == out_size:
-        return 1.0
+    """Input pixels per output pixel."""
     return in_size / out_size if scale is None else 1 / scale
 
 
@@ -107,6 +160,6 @@ def _taps(in_size: int, index: np.ndarray, weight: np.ndarray) -> Taps:
 def _rows(size: int, row: np.ndarray, column: np.ndarray, weight: np.ndarray) -> Rows:
     """The entries of a sparse matrix, sorted by row, as a table with one line per tap."""
     tap = np.arange(len(row)) - np.searchsorted(row, row)  # the entry's number within its row
-    table = Rows(np.zeros((tap.max() + 1, size), np.uint64), np.zeros((tap.max() + 1, size)))
+    table = Rows(np.zeros((tap.max(initial=0) + 1, size), np.uint64), np.zeros((tap.max(initial=0) + 1, size)))
     table.source[tap, row], table.weight[tap, row] = column, weight
     return table

@@ -32,11 +32,24 @@ from ..ops.loss import (
     nll_loss,
 )
 from ..ops.norm import batch_norm
-from ..ops.pool import avg_pool2d, max_pool2d
-from ..ops.resize import interpolate, upsample
-from ..ops.shape import pad
+from ..ops.pad import pad
+from ..ops.pool import (
+    adaptive_avg_pool2d,
+    adaptive_max_pool2d,
+    adaptive_max_pool2d_with_indices,
+    avg_pool2d,
+    local_response_norm,
+    lp_pool2d,
+    max_pool2d,
+    max_pool2d_with_indices,
+    max_unpool2d,
+)
+from ..ops.resize import interpolate, upsample, upsample_bilinear, upsample_nearest
 
 __all__ = [
+    "adaptive_avg_pool2d",
+    "adaptive_max_pool2d",
+    "adaptive_max_pool2d_with_indices",
     "avg_pool2d",
     "batch_norm",
     "binary_cross_entropy_with_logits",
@@ -53,9 +66,13 @@ __all__ = [
     "l1_loss",
     "leaky_relu",
     "linear",
+    "local_response_norm",
     "log_softmax",
     "logsigmoid",
+    "lp_pool2d",
     "max_pool2d",
+    "max_pool2d_with_indices",
+    "max_unpool2d",
     "mish",
     "mse_loss",
     "nll_loss",
@@ -68,4 +85,6 @@ __all__ = [
     "softplus",
     "tanh",
     "upsample",
+    "upsample_bilinear",
+    "upsample_nearest",
 ]

@@ -17,8 +17,8 @@ from ..errors import ArgumentError, ShapeError
 from ..kernels import conv2d as kernel
 from ..kernels.conv2d import ConvGeometry
 from .checks import pair, same_kind
+from .pad import pad as pad_
 from .reduce import sum
-from .shape import pad as pad_
 from .shape import reshape
 
 Pair = tuple[int, int]
@@ -96,15 +96,19 @@ def conv2d(
     **Raises** ShapeError, ArgumentError, DTypeError, DeviceError.
     **Source** Dumoulin & Visin, A guide to convolution arithmetic, Relationships 6 and 15.
     """
-    _check("conv2d", input, weight, bias, groups)
-    if weight.shape[0] % groups or input.shape[-3] != weight.shape[1] * groups:
+    same_kind("conv2d", input=input, weight=weight, bias=bias)
+    stride, dilation = pair("conv2d", "stride", stride, 1), pair("conv2d", "dilation", dilation, 1)
+    around = padding if isinstance(padding, str) else pair("conv2d", "padding", padding, 0)
+    _check("conv2d", input, weight, groups)
+    if weight.shape[0] % groups:
+        raise ShapeError(f"conv2d: groups {groups} must divide the {weight.shape[0]} filters of weight {weight.shape}")
+    if input.shape[-3] != weight.shape[1] * groups:
         raise ShapeError(
             f"conv2d: weight expects {weight.shape[1]} channels per group but input has {input.shape[-3]} channels / "
             f"{groups} group{'s' * (groups > 1)} (input {input.shape}, weight {weight.shape})"
         )
     _check_bias("conv2d", bias, weight.shape[0])
-    stride, dilation = pair("conv2d", "stride", stride, 1), pair("conv2d", "dilation", dilation, 1)
-    geometry = ConvGeometry(stride, _padding(padding, weight.shape[2:], stride, dilation), dilation, groups)
+    geometry = ConvGeometry(stride, _padding(around, weight.shape[2:], stride, dilation), dilation, groups)
     size = kernel.output_size(input.shape[-2:], weight.shape[2:], geometry)
     if min(size) < 1:
         (top, bottom), (left, right) = geometry.padding
@@ -134,19 +138,20 @@ def conv_transpose2d(
     **Source** Dumoulin & Visin, A guide to convolution arithmetic, Relationship 14.
     """
     caller = "conv_transpose2d"
-    _check(caller, input, weight, bias, groups)
-    if input.shape[-3] != weight.shape[0] or weight.shape[0] % groups:
-        raise ShapeError(
-            f"{caller}: weight expects {weight.shape[0]} channels in {groups} group{'s' * (groups > 1)} but input has "
-            f"{input.shape[-3]} channels (input {input.shape}, weight {weight.shape})"
-        )
-    _check_bias(caller, bias, weight.shape[1] * groups)
+    same_kind(caller, input=input, weight=weight, bias=bias)
     s, p, d = (
         pair(caller, "stride", stride, 1),
         pair(caller, "padding", padding, 0),
         pair(caller, "dilation", dilation, 1),
     )
     extra = pair(caller, "output_padding", output_padding, 0)
+    _check(caller, input, weight, groups)
+    if input.shape[-3] != weight.shape[0] or weight.shape[0] % groups:
+        raise ShapeError(
+            f"{caller}: weight expects {weight.shape[0]} channels in {groups} group{'s' * (groups > 1)} but input has "
+            f"{input.shape[-3]} channels (input {input.shape}, weight {weight.shape})"
+        )
+    _check_bias(caller, bias, weight.shape[1] * groups)
     if any(e >= max(si, di) for e, si, di in zip(extra, s, d, strict=True)):
         raise ArgumentError(f"{caller}: output_padding {extra} must be below the larger of stride {s} and dilation {d}")
     axes_ = zip(input.shape[-2:], s, p, d, weight.shape[2:], extra, strict=True)
@@ -166,8 +171,7 @@ def _batched(input: Tensor, function: Any) -> Tensor:
     return reshape(y, *y.shape[1:])
 
 
-def _check(caller: str, input: Tensor, weight: Tensor, bias: Tensor | None, groups: int) -> None:
-    same_kind(caller, input=input, weight=weight, bias=bias)
+def _check(caller: str, input: Tensor, weight: Tensor, groups: int) -> None:
     if input.ndim not in (3, 4):
         raise ShapeError(f"{caller}: input must be (N, C, H, W) or (C, H, W), got shape {input.shape}")
     if weight.ndim != 4 or 0 in weight.shape:
@@ -194,5 +198,5 @@ def _padding(padding: Any, kernel_size: Pair, stride: Pair, dilation: Pair) -> t
         return (rows // 2, rows - rows // 2), (columns // 2, columns - columns // 2)
     if isinstance(padding, str):
         raise ArgumentError(f"conv2d: padding must be a number, a pair, 'valid' or 'same', got {padding!r}")
-    h, w = pair("conv2d", "padding", padding, 0)
+    h, w = padding
     return (h, h), (w, w)

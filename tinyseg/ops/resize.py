@@ -6,11 +6,13 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from ..engine import Array, Op, Tensor
-from ..errors import ArgumentError, ShapeError
+from ..errors import ArgumentError, DTypeError, ShapeError
 from ..kernels import resize as kernel
 from ..kernels.resize import Taps
-from .checks import pair, tensor_arg
+from .checks import is_float, pair, tensor_arg
 
 
 class Resize(Op):
@@ -39,6 +41,12 @@ class ResizeAdjoint(Op):
         return Resize(self.rows, self.columns)(gy)
 
 
+NEAREST: dict[str, Any] = {"nearest": kernel.nearest_taps, "nearest-exact": kernel.nearest_exact_taps}
+SMOOTH: dict[str, Any] = {"bilinear": kernel.bilinear_taps, "bicubic": kernel.bicubic_taps}
+MODES = (*NEAREST, *SMOOTH, "area")
+FEW = 128  # output rows and columns up to which PyTorch places the nearest neighbours of float64 images in float32
+
+
 def interpolate(
     input: Tensor,
     size: Any = None,
@@ -48,11 +56,14 @@ def interpolate(
     recompute_scale_factor: bool | None = None,
     antialias: bool = False,
 ) -> Tensor:
-    """Resize the planes of (N, C, H, W) to `size`, or to ⌊size · scale_factor⌋, by 'nearest' or 'bilinear'.
+    """Resize the planes of (N, C, H, W) to `size`, or to ⌊size · scale_factor⌋.
 
-    Source position of output i: with align_corners i·(in - 1)/(out - 1); without it (i + ½)·scale - ½, at least 0,
-    where scale is in/out if `size` is given or `recompute_scale_factor`, else 1/scale_factor exactly as passed.
-    'nearest' takes ⌊i·scale⌋. **Raises** ArgumentError, ShapeError.
+    **Modes** 'nearest' takes pixel ⌊i·scale⌋, 'nearest-exact' ⌊(i + ½)·scale⌋; 'bilinear' mixes the 2x2 and 'bicubic'
+    the 4x4 pixels around the source position; 'area' is `adaptive_avg_pool2d`.
+    Source position of output i: with align_corners i·(in - 1)/(out - 1); without it (i + ½)·scale - ½, for 'bilinear'
+    at least 0. There scale is in/out if `size` is given or `recompute_scale_factor`, else 1/scale_factor as passed,
+    also where ⌊size · scale_factor⌋ has cut something off.
+    **Raises** ArgumentError, ShapeError, DTypeError (integers have nearest neighbours only).
     """
     x = tensor_arg("interpolate", "input", input)
     _check_options(x, mode, align_corners, antialias, recompute_scale_factor, size)
@@ -61,33 +72,38 @@ def interpolate(
     out, scales = _target(x, size, scale_factor)
     if recompute_scale_factor:
         scales = (None, None)
-    if min(out) < 1:
+    if min(out) < 1 or 0 in x.shape[2:]:
         raise ShapeError(f"interpolate: the output would have size {out} (input {x.shape})")
-    if mode == "nearest":
-        taps = [kernel.nearest_taps(n, m, s, x.dtype.type) for n, m, s in zip(x.shape[2:], out, scales, strict=True)]
-    else:
-        corners = bool(align_corners)
-        taps = [kernel.bilinear_taps(n, m, corners, s) for n, m, s in zip(x.shape[2:], out, scales, strict=True)]
-    return Resize(*taps)(x)
+    along = list(zip(x.shape[2:], out, scales, strict=True))
+    if mode == "area":
+        return Resize(*(kernel.area_taps(n, m) for n, m, _ in along))(x)
+    if mode in NEAREST:
+        wide = x.dtype.type if out[0] + out[1] > FEW else np.float32
+        return Resize(*(NEAREST[mode](n, m, s, wide) for n, m, s in along))(x)
+    return Resize(*(SMOOTH[mode](n, m, bool(align_corners), s) for n, m, s in along))(x)
 
 
 def _check_options(
     x: Tensor, mode: str, align_corners: bool | None, antialias: bool, recompute: bool | None, size: Any
 ) -> None:
-    if x.ndim != 4 or 0 in x.shape[1:]:
+    if mode not in MODES:
+        raise ArgumentError(f"interpolate: mode must be one of {', '.join(map(repr, MODES))}, got {mode!r}")
+    if x.ndim != 4 or (x.shape[1] == 0 and mode != "area"):
         raise ShapeError(f"interpolate: input must be (N, C, H, W), only N may be 0, got shape {x.shape}")
-    if mode not in ("nearest", "bilinear"):
-        raise ArgumentError(f"interpolate: mode must be 'nearest' or 'bilinear', got {mode!r}")
-    if mode == "nearest" and align_corners is not None:
-        raise ArgumentError("interpolate: align_corners is for mode 'bilinear' only")
+    if align_corners is not None and mode not in SMOOTH:
+        raise ArgumentError(f"interpolate: align_corners is for modes 'bilinear' and 'bicubic', got mode {mode!r}")
     if antialias:
         raise ArgumentError("interpolate: antialias=True is not supported")
     if recompute and size is not None:
         raise ArgumentError("interpolate: recompute_scale_factor needs scale_factor, got size")
+    if not is_float(x.dtype) and (mode not in NEAREST or x.dtype.kind == "b"):
+        raise DTypeError(f"interpolate: input must be of a floating-point type for mode {mode!r}, got {x.dtype}")
 
 
 def _target(x: Tensor, size: Any, scale_factor: Any) -> tuple[tuple[int, int], tuple[float | None, float | None]]:
     if size is not None:
+        if isinstance(size, Sequence) and len(size) != 2:
+            raise ArgumentError(f"interpolate: size must be one number or two, got {size!r}")
         return pair("interpolate", "size", size, 1), (None, None)
     given = scale_factor if isinstance(scale_factor, Sequence) else (scale_factor, scale_factor)
     if len(given) != 2 or any(not isinstance(f, int | float) or not 0 < f < math.inf for f in given):
@@ -105,3 +121,13 @@ def upsample(
 ) -> Tensor:
     """`interpolate` under its older name."""
     return interpolate(input, size, scale_factor, mode, align_corners)
+
+
+def upsample_nearest(input: Tensor, size: Any = None, scale_factor: Any = None) -> Tensor:
+    """`interpolate` in mode 'nearest'."""
+    return interpolate(input, size, scale_factor, mode="nearest")
+
+
+def upsample_bilinear(input: Tensor, size: Any = None, scale_factor: Any = None) -> Tensor:
+    """`interpolate` in mode 'bilinear' with align_corners=True: the corner pixels keep their places."""
+    return interpolate(input, size, scale_factor, mode="bilinear", align_corners=True)

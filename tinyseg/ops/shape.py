@@ -1,6 +1,5 @@
-"""Ops that move elements without computing: reshape, permute, broadcast, join, pad. Picking by index: `indexing.py`.
-
-They come in adjoint pairs, each the other's backward: broadcast_to and sum_to, pad and crop.
+"""Ops that move elements without computing: reshape, permute, broadcast, join. Picking by index: `indexing.py`;
+padding: `pad.py`.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from ..device import array_module
 from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, DTypeError, ShapeError
 from .checks import axes, axis, is_float, same_kind, tensor_arg
-from .indexing import GetItem, IndexSelect
+from .indexing import GetItem
 
 Shape = tuple[int, ...]
 
@@ -90,20 +89,6 @@ class Cat(Op):
         starts = [0, *self.ends[:-1]]
         pieces = zip(starts, self.ends, self.needs, strict=True)
         return tuple(GetItem((*before, slice(i, j)))(gy) if need else None for i, j, need in pieces)
-
-
-class Pad(Op):
-    """y = x with `value` around it, `widths` = (before, after) for each axis; adjoint: crop"""
-
-    widths: tuple[tuple[int, int], ...]
-    value: float
-
-    def forward(self, x: Array) -> Array:
-        return array_module(x).pad(x, self.widths, constant_values=self.value)
-
-    def backward(self, gy: Tensor) -> Tensor:
-        inner = tuple(slice(before, n - after) for (before, after), n in zip(self.widths, gy.shape, strict=True))
-        return GetItem(inner)(gy)
 
 
 class Flip(Op):
@@ -284,52 +269,3 @@ def flip(input: Tensor, *places: Any, dims: Any = None) -> Tensor:
     """In reverse order along the axes `dims`."""
     x = tensor_arg("flip", "input", input)
     return Flip(axes("flip", sizes_of("flip", "dims", places if dims is None else [dims]), x.ndim))(x)
-
-
-def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
-    """Padding by (before, after) pairs, the last axis first, as in PyTorch; negative widths crop.
-
-    **Modes** 'constant' with `value` (0), 'reflect' (without the edge), 'replicate' (the edge), 'circular'.
-    """
-    x = tensor_arg("pad", "input", input)
-    flat = sizes_of("pad", "pad", [pad])
-    if len(flat) % 2 or len(flat) // 2 > x.ndim:
-        raise ArgumentError(f"pad: expected (before, after) pairs for at most {x.ndim} axes, got {tuple(flat)}")
-    widths = [(0, 0)] * (x.ndim - len(flat) // 2) + [(flat[i], flat[i + 1]) for i in range(len(flat) - 2, -1, -2)]
-    for place, (before, after) in enumerate(widths):
-        if x.shape[place] + before + after < 0 or (mode != "constant" and x.shape[place] == 0):
-            raise ShapeError(f"pad: widths {(before, after)} leave nothing of axis {place} of size {x.shape[place]}")
-    if mode == "constant":
-        return _pad_constant(x, widths, 0.0 if value is None else value)
-    if value is not None:
-        raise ArgumentError(f"pad: value is for mode 'constant', got {value} with mode {mode!r}")
-    for place, (before, after) in enumerate(widths):
-        if (before, after) != (0, 0):
-            source = _source_index(mode, x.shape[place], before, after)
-            x = IndexSelect(array_module(x.data).asarray(source), place)(x)
-    return x
-
-
-def _pad_constant(x: Tensor, widths: list[tuple[int, int]], value: float) -> Tensor:
-    if any(w < 0 for pair in widths for w in pair):
-        ends = [(max(-b, 0), n - max(-a, 0)) for (b, a), n in zip(widths, x.shape, strict=True)]
-        x = GetItem(tuple(slice(i, j) for i, j in ends))(x)
-    outer = tuple((max(b, 0), max(a, 0)) for b, a in widths)
-    return Pad(outer, value)(x)
-
-
-def _source_index(mode: str, n: int, before: int, after: int) -> np.ndarray[Any, Any]:
-    """Which element of an axis of size `n` each padded place copies."""
-    places = np.arange(-before, n + after)
-    if mode == "replicate":
-        return places.clip(0, n - 1)
-    if mode == "reflect":
-        if max(before, after) >= n:
-            raise ShapeError(f"pad: mode 'reflect' needs widths below the axis size {n}, got {(before, after)}")
-        return np.abs((n - 1) - np.abs((n - 1) - places))
-    if mode == "circular":
-        first, kept = max(-before, 0), n - max(-before, 0) - max(-after, 0)
-        if max(before, after) > kept:
-            raise ShapeError(f"pad: mode 'circular' needs widths up to the axis size {kept}, got {(before, after)}")
-        return first + (places - first) % max(kept, 1)  # what is cropped away does not come round again
-    raise ArgumentError(f"pad: mode must be 'constant', 'reflect', 'replicate' or 'circular', got {mode!r}")
