@@ -33,7 +33,19 @@ from .creation import (
 from .device import cuda_available
 from .engine import Tensor, enable_grad, is_grad_enabled, no_grad
 from .gradcheck import adjointcheck, gradcheck
-from .ops.activation import dropout, log_softmax, relu, sigmoid, softmax, tanh
+from .ops.activation import (
+    celu,
+    dropout,
+    hardshrink,
+    log_softmax,
+    prelu,
+    relu,
+    selu,
+    sigmoid,
+    softmax,
+    tanh,
+    threshold,
+)
 from .ops.comparison import (
     bitwise_and,
     bitwise_not,
@@ -78,6 +90,7 @@ from .ops.elementwise import (
     where,
 )
 from .ops.linalg import matmul
+from .ops.norm import rms_norm
 from .ops.reduce import all, amax, amin, any, argmax, argmin, logsumexp, max, mean, min, std, sum, var
 from .ops.shape import (
     broadcast_to,

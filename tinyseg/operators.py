@@ -158,6 +158,7 @@ TABLE: dict[str, Any] = {
     **{f.__name__: f for f in (shape.transpose, shape.broadcast_to, shape.split, shape.chunk, shape.flip)},
     **{f.__name__: f for f in (shape.index_select, shape.gather, linalg.matmul)},
     **{f.__name__: f for f in (act.relu, act.sigmoid, act.tanh, act.softmax, act.log_softmax)},
+    **{f.__name__: f for f in (act.hardshrink, act.prelu)},
 }
 
 for _name, _function in TABLE.items():
