@@ -240,6 +240,11 @@ def test_dropout_keeps_the_mean_and_stops_in_evaluation(layer, channels):
         (lambda: nn.ZeroPad2d((1, 2)), "left, right, top, bottom"),
         (lambda: nn.MSELoss(reduction="average"), "'average'"),
         (lambda: nn.L1Loss(size_average=True), "size_average"),
+        (lambda: nn.KLDivLoss(reduction="average"), "'mean' or 'batchmean' or 'sum' or 'none', got 'average'"),
+        (lambda: nn.GroupNorm(3, 4), "GroupNorm: num_groups 3 does not divide num_channels 4"),
+        (lambda: nn.GroupNorm(0, 4), "GroupNorm: num_groups must be a positive integer, got 0"),
+        (lambda: nn.LayerNorm(()), "LayerNorm: normalized_shape must be one or more positive integers"),
+        (lambda: nn.PReLU(0), "PReLU: num_parameters must be a positive integer, got 0"),
     ],
 )
 def test_mistakes_are_named(make, message):
@@ -277,8 +282,16 @@ LOGITS, CLASSES = (3, 4, 5, 2), np.random.default_rng(0).integers(0, 4, (3, 5, 2
         ("BCEWithLogitsLoss", {"weight": [0.5, 2.0], "pos_weight": [3.0, 1.0]}),
         ("MSELoss", {}),
         ("L1Loss", {}),
+        ("BCELoss", {"weight": [0.5, 2.0]}),
+        ("SmoothL1Loss", {"beta": 0.5}),
+        ("HuberLoss", {"delta": 0.75}),
+        ("KLDivLoss", {}),
+        ("KLDivLoss", {"log_target": True}),
+        ("PoissonNLLLoss", {"full": True}),
+        ("PoissonNLLLoss", {"log_input": False, "eps": 5.0}),
     ],
 )
+@pytest.mark.filterwarnings("ignore:reduction. 'mean' divides the total loss:UserWarning")  # PyTorch's, of kl_div
 def test_loss_equals_pytorchs(name, settings, reduction):
     made = []
     for n, tensor, kind in ((nn, ts.tensor, ts.float64), (torch.nn, torch.tensor, torch.float64)):
@@ -287,7 +300,7 @@ def test_loss_equals_pytorchs(name, settings, reduction):
     ours, theirs = made
     assert list(ours.state_dict()) == list(theirs.state_dict())
     rng = np.random.default_rng(1)
-    x = rng.standard_normal(LOGITS)
+    x = rng.random(LOGITS) if name == "BCELoss" else rng.standard_normal(LOGITS)
     target = CLASSES if name in ("CrossEntropyLoss", "NLLLoss") else rng.random(LOGITS)
     a, b = ts.tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)
     y, u = ours(a, ts.tensor(target)), theirs(b, torch.tensor(target))
@@ -295,6 +308,43 @@ def test_loss_equals_pytorchs(name, settings, reduction):
     y.sum().backward()
     u.sum().backward()
     np.testing.assert_allclose(a.grad.numpy(), b.grad.numpy(), rtol=1e-10, atol=1e-14)
+
+
+def in_both(build, *shapes):
+    """The same module of tinyseg and of PyTorch at the same inputs: values and gradients."""
+    ours, theirs = build(nn), build(torch.nn)
+    assert repr(ours) == repr(theirs)
+    arrays = [np.random.default_rng(i).random(s) + 0.1 if isinstance(s, tuple) else np.array(s)
+              for i, s in enumerate(shapes)]  # fmt: skip
+    floats = [a.dtype.kind == "f" for a in arrays]
+    xs = [ts.tensor(a, requires_grad=f) for a, f in zip(arrays, floats, strict=True)]
+    ys = [torch.tensor(a, requires_grad=f) for a, f in zip(arrays, floats, strict=True)]
+    a, b = ours(*xs), theirs(*ys)
+    np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), rtol=1e-12)
+    a.sum().backward()
+    b.sum().backward()
+    for x, y in zip(xs, ys, strict=True):
+        if x.requires_grad:
+            np.testing.assert_allclose(x.grad.numpy(), y.grad.numpy(), rtol=1e-9, atol=1e-13)
+
+
+def test_losses_and_distances_of_several_inputs():
+    in_both(lambda n: n.GaussianNLLLoss(full=True, eps=0.3, reduction="sum"), (4, 3), (4, 3), (4, 3))
+    in_both(lambda n: n.GaussianNLLLoss(), (4, 3), (4, 3), (4,))
+    in_both(lambda n: n.KLDivLoss(reduction="batchmean"), (4, 3), (4, 3))
+    in_both(lambda n: n.CosineSimilarity(dim=-1, eps=1e-3), (4, 3), (4, 3))
+    in_both(lambda n: n.CosineSimilarity(eps=1.1), (4, 3), (4, 3))
+    in_both(lambda n: n.PairwiseDistance(1.0, 0.0, True), (4, 3), (4, 3))
+    in_both(lambda n: n.CosineEmbeddingLoss(0.5, reduction="none"), (4, 3), (4, 3), [1, -1, -1, 1])
+
+
+def test_focal_loss_by_hand():
+    logits, target = ts.tensor(np.log([[0.5, 0.25, 0.25], [0.1, 0.8, 0.1]])), ts.tensor([0, 1])
+    expected = -(0.5**3 * np.log(0.5) * 2 + 0.2**3 * np.log(0.8) * 5) / 7
+    loss = nn.FocalLoss(ts.tensor([2.0, 5.0, 1.0], dtype=ts.float64), gamma=3.0)
+    assert list(loss.state_dict()) == ["weight"]
+    assert loss(logits, target).item() == pytest.approx(expected)
+    assert nn.FocalLoss(gamma=3.0, ignore_index=1)(logits, target).item() == pytest.approx(-(0.5**3) * np.log(0.5))
 
 
 def test_dice_loss_by_hand():

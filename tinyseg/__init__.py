@@ -64,6 +64,7 @@ from .ops.comparison import (
     lt,
     ne,
 )
+from .ops.distance import cosine_similarity, pairwise_distance
 from .ops.elementwise import abs_ as abs
 from .ops.elementwise import (
     add,

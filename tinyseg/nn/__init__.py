@@ -48,7 +48,24 @@ from .layers import (
     UpsamplingNearest2d,
     ZeroPad2d,
 )
-from .loss import BCEWithLogitsLoss, CrossEntropyLoss, DiceLoss, L1Loss, MSELoss, NLLLoss
+from .loss import (
+    BCELoss,
+    BCEWithLogitsLoss,
+    CosineEmbeddingLoss,
+    CosineSimilarity,
+    CrossEntropyLoss,
+    DiceLoss,
+    FocalLoss,
+    GaussianNLLLoss,
+    HuberLoss,
+    KLDivLoss,
+    L1Loss,
+    MSELoss,
+    NLLLoss,
+    PairwiseDistance,
+    PoissonNLLLoss,
+    SmoothL1Loss,
+)
 from .module import Module, Parameter
 from .norm import (
     BatchNorm1d,

@@ -35,16 +35,21 @@ from ..ops.activation import (
     threshold,
 )
 from ..ops.conv import conv2d, conv_transpose2d
+from ..ops.distance import cosine_embedding_loss, cosine_similarity, normalize, pairwise_distance
 from ..ops.linalg import linear
-from ..ops.loss import (
+from ..ops.loss import cross_entropy, dice_loss, focal_loss, nll_loss, sigmoid_focal_loss
+from ..ops.norm import batch_norm, group_norm, instance_norm, layer_norm, rms_norm
+from ..ops.pointwise_loss import (
+    binary_cross_entropy,
     binary_cross_entropy_with_logits,
-    cross_entropy,
-    dice_loss,
+    gaussian_nll_loss,
+    huber_loss,
+    kl_div,
     l1_loss,
     mse_loss,
-    nll_loss,
+    poisson_nll_loss,
+    smooth_l1_loss,
 )
-from ..ops.norm import batch_norm, group_norm, instance_norm, layer_norm, normalize, rms_norm
 from ..ops.pool import avg_pool2d, max_pool2d
 from ..ops.resize import interpolate, upsample
 from ..ops.shape import pad
@@ -52,16 +57,21 @@ from ..ops.shape import pad
 __all__ = [
     "avg_pool2d",
     "batch_norm",
+    "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "celu",
     "conv2d",
     "conv_transpose2d",
+    "cosine_embedding_loss",
+    "cosine_similarity",
     "cross_entropy",
     "dice_loss",
     "dropout",
     "dropout1d",
     "dropout2d",
     "elu",
+    "focal_loss",
+    "gaussian_nll_loss",
     "gelu",
     "glu",
     "group_norm",
@@ -69,8 +79,10 @@ __all__ = [
     "hardsigmoid",
     "hardswish",
     "hardtanh",
+    "huber_loss",
     "instance_norm",
     "interpolate",
+    "kl_div",
     "l1_loss",
     "layer_norm",
     "leaky_relu",
@@ -83,13 +95,17 @@ __all__ = [
     "nll_loss",
     "normalize",
     "pad",
+    "pairwise_distance",
+    "poisson_nll_loss",
     "prelu",
     "relu",
     "relu6",
     "rms_norm",
     "selu",
     "sigmoid",
+    "sigmoid_focal_loss",
     "silu",
+    "smooth_l1_loss",
     "softmax",
     "softmin",
     "softplus",

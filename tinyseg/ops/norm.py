@@ -18,9 +18,9 @@ from ..device import array_module
 from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..kernels import norm as kernel
-from .checks import axes, floating, is_float, same_kind
-from .elementwise import abs_, clamp, rsqrt, sign, sqrt, square, where
-from .reduce import amax, amin, mean, sum
+from .checks import floating, is_float, same_kind
+from .elementwise import rsqrt
+from .reduce import mean, sum
 from .shape import alias, reshape
 
 
@@ -229,43 +229,6 @@ def rms_norm(input: Tensor, normalized_shape: Any, weight: Tensor | None = None,
     over = tuple(range(x.ndim - len(shape), x.ndim))
     y = (wide * rsqrt(mean(wide * wide, over, keepdim=True) + small)).to(x.dtype)
     return _affine(y, weight, None, shape)
-
-
-def normalize(input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out: None = None) -> Tensor:
-    """x / max(‖x‖_p, eps) with the norm along axis `dim` (or over several).
-
-    **Raises** ArgumentError, BoundsError, DTypeError.
-    """
-    if out is not None:
-        raise ArgumentError("normalize: out is not supported; results are always new Tensors")
-    x = floating("normalize", input)
-    return x / clamp(p_norm("normalize", x, p, dim, keepdim=True), min=eps)
-
-
-def p_norm(caller: str, input: Tensor, p: float, dim: Any, keepdim: bool) -> Tensor:
-    """(Σ |x|^p)^(1/p) over axes; for p = ∞ and -∞ the largest and smallest |x|, for p = 0 how many are not 0.
-
-    Where all x are 0 the gradient is 0, PyTorch's choice among the subgradients.
-    """
-    x = floating(caller, input)
-    over = axes(caller, dim, x.ndim)
-    if p == 0:
-        return sum(square(sign(x)), over, keepdim)
-    if abs(p) == math.inf:
-        return (amax if p > 0 else amin)(abs_(x), over, keepdim)
-    if p == 1:
-        return sum(abs_(x), over, keepdim)
-    inside = x * x if p == 2 else _power_of_magnitude(x, p)
-    total = sum(inside, over, keepdim)
-    zero = Tensor(total.data == 0)
-    root = where(zero, 1.0, total)
-    return where(zero, 0.0, sqrt(root) if p == 2 else root ** (1 / p))
-
-
-def _power_of_magnitude(x: Tensor, p: float) -> Tensor:
-    """|x|^p whose derivative at 0 is 0, also where p is below 1."""
-    zero = Tensor(x.data == 0)
-    return where(zero, 0.0 if p > 0 else math.inf, abs_(where(zero, 1.0, x)) ** float(p))
 
 
 def _affine(y: Tensor, weight: Tensor | None, bias: Tensor | None, shape: Any) -> Tensor:
