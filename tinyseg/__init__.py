@@ -33,7 +33,7 @@ from .creation import (
 from .device import cuda_available
 from .engine import Tensor, enable_grad, is_grad_enabled, no_grad
 from .gradcheck import adjointcheck, gradcheck
-from .ops.activation import dropout, log_softmax, relu, sigmoid, softmax, tanh
+from .ops.activation import celu, dropout, hardshrink, log_softmax, prelu, relu, selu, sigmoid, softmax, tanh, threshold
 from .ops.arrange import (
     broadcast_tensors,
     diag,
@@ -75,6 +75,7 @@ from .ops.comparison import (
     lt,
     ne,
 )
+from .ops.distance import cosine_similarity, pairwise_distance
 from .ops.einsum import einsum
 from .ops.elementwise import abs_ as abs
 from .ops.elementwise import (
@@ -112,6 +113,7 @@ from .ops.indexing import (
     unbind,
 )
 from .ops.linalg import addmm, baddbmm, bmm, dot, matmul, mm, mv, outer
+from .ops.norm import rms_norm
 from .ops.order import argsort, sort, topk
 from .ops.reduce import (
     all,

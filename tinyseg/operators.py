@@ -173,6 +173,7 @@ TABLE: dict[str, Any] = {
     **{f.__name__: f for f in (indexing.index_add, indexing.gather, indexing.take_along_dim, indexing.scatter)},
     **{f.__name__: f for f in (indexing.scatter_add, indexing.masked_select, indexing.nonzero, indexing.argwhere)},
     **{f.__name__: f for f in (act.relu, act.sigmoid, act.tanh, act.softmax, act.log_softmax)},
+    **{f.__name__: f for f in (act.hardshrink, act.prelu)},
 }
 
 for _name, _function in TABLE.items():

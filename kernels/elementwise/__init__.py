@@ -154,17 +154,17 @@ def rmsprop_update(
 
 
 def _activate(kind: str, x: np.ndarray) -> np.ndarray:
-    return narrow(backend(__name__, x).activate(kind, native(x)), x)
+    return narrow(backend(__name__, x).activate(kind, native(x)), x).reshape(x.shape)  # `native` gives 0-d an axis
 
 
 def _activate_grad(kind: str, gy: np.ndarray, saved: np.ndarray) -> np.ndarray:
     assert gy.shape == saved.shape, (gy.shape, saved.shape)
-    return narrow(backend(__name__, gy).activate_grad(kind, native(gy), native(saved)), gy)
+    return narrow(backend(__name__, gy).activate_grad(kind, native(gy), native(saved)), gy).reshape(gy.shape)
 
 
 def _combine(kind: str, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     assert a.shape == b.shape, (a.shape, b.shape)
-    return narrow(backend(__name__, a).combine(kind, native(a), native(b)), a)
+    return narrow(backend(__name__, a).combine(kind, native(a), native(b)), a).reshape(a.shape)
 
 
 def _check(p: np.ndarray, *others: np.ndarray | None) -> None:

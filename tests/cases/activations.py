@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import torch
+
 from .case import apart, functional, given, normal, row
 
 
@@ -19,7 +21,33 @@ def activation_rows() -> None:
     functional("softplus", "beta", normal(3, 4), beta=2.0, threshold=3.0)
     functional("gelu", "tanh", normal(3, 4), approximate="tanh")
     row("relu[at 0]", lambda m, x: m.nn.functional.relu(x), given([-0.0, 0.0, 1.0]), differentiable=())
-    for name in ("softmax", "log_softmax"):
+    for name in ("celu", "selu", "hardshrink", "softshrink"):
+        functional(name, "apart", apart(4, 5))
+    for label, x in {"apart": apart(4, 5, scale=8.0), "0-d": given(1.25)}.items():
+        functional("hardswish", label, x)
+        # written out: PyTorch's own has no second derivative, and a sixth in float32 for the first
+        functional("hardsigmoid", label, x, options={"reference": lambda x: torch.clamp(x + 3, 0, 6) / 6})
+    for name in ("softsign", "tanhshrink"):
+        functional(name, "apart", apart(3, 4))
+    functional("celu", "alpha", apart(4, 5), alpha=0.75)  # exact in binary: PyTorch rounds it to float32
+    functional("hardshrink", "lambd", apart(4, 5), lambd=1.13)
+    functional("softshrink", "lambd", apart(4, 5), lambd=1.13)
+    functional("threshold", "value", apart(4, 5), threshold=0.32, value=-7.0)
+    for label, shape, count in (
+        ("one weight", (2, 3, 4), 1), ("channels", (2, 3, 4), 3), ("one axis", (5,), 1), ("rows", (4, 3), 3)
+    ):  # fmt: skip
+        functional("prelu", label, apart(*shape), normal(count))
+    functional("glu", "last", normal(2, 3, 4))
+    functional("glu", "channels", normal(2, 4, 3), dim=1)
+    functional("glu", "negative", normal(2, 4, 3), dim=-2)
+    functional("glu", "empty batch", normal(0, 4))
+    row("softmax[dtype]", lambda m, x: m.nn.functional.softmax(x, -1, dtype=m.float64), normal(2, 3), tolerance=1e-6,
+        differentiable=())  # fmt: skip
+    for name in ("dropout", "dropout1d", "dropout2d"):
+        functional(name, "evaluation", normal(2, 3, 4), training=False, p=0.7, options={"is_view": True})
+        functional(name, "p 0", normal(2, 3, 4), p=0.0, options={"is_view": True})
+        functional(name, "p 1", normal(2, 3, 4), p=1.0)
+    for name in ("softmax", "log_softmax", "softmin"):
         for dim in (0, 1, 2, -1):
             functional(name, f"axis {dim}", normal(2, 3, 4), dim=dim)
         functional(name, "one axis", normal(5), dim=0)

@@ -63,6 +63,114 @@ def loss_rows() -> None:
     dice_row("rows", normal(6, 3), classes(3, 6))
 
 
+def pointwise_rows() -> None:
+    """Distances and likelihoods element by element: every argument, reduction and shape that PyTorch takes."""
+    x, near, far = apart(3, 4), given(np.full((3, 4), 0.01)), {"differentiable": (0, 1)}
+    for reduction in ("mean", "sum", "none"):
+        kwargs = {"reduction": reduction}
+        functional("smooth_l1_loss", reduction, x, near, **kwargs)
+        functional("huber_loss", reduction, x, near, **kwargs)
+        functional("binary_cross_entropy", reduction, probabilities(3, 4), probabilities(3, 4, axis=0), **kwargs)
+        functional("kl_div", reduction, normal(3, 4), probabilities(3, 4), **kwargs)
+        functional("kl_div", f"{reduction}, logarithms", normal(3, 4), normal(3, 4), log_target=True, **kwargs)
+        functional("gaussian_nll_loss", reduction, normal(3, 4), normal(3, 4), positive(3, 4), **kwargs)
+        functional("poisson_nll_loss", reduction, normal(3, 4), positive(3, 4), **kwargs)
+        for name in ("mse_loss", "l1_loss", "huber_loss"):
+            row(f"{name}[weight, {reduction}]",
+                lambda m, x, t, w, n=name, r=reduction: getattr(m.nn.functional, n)(x, t, weight=w, reduction=r),
+                x, near, positive(3, 4))  # fmt: skip
+    for beta in (0.0, 0.37, 5.0):
+        functional("smooth_l1_loss", f"beta {beta}", x, near, beta=beta)
+    functional("huber_loss", "delta", x, near, delta=0.37)
+    functional("smooth_l1_loss", "0-d", given(0.3), given(0.1))
+    row("binary_cross_entropy[weight]", lambda m, x, t, w: m.nn.functional.binary_cross_entropy(x, t, w),
+        probabilities(3, 4), probabilities(3, 4), positive(4), differentiable=(0, 1))  # fmt: skip
+    row("binary_cross_entropy[certain]", lambda m, x, t: m.nn.functional.binary_cross_entropy(x, t, reduction="none"),
+        given([0.0, 1.0, 0.0, 1.0]), given([0.0, 1.0, 1.0, 0.0]), differentiable=())  # fmt: skip
+    functional("kl_div", "batchmean", normal(3, 4), probabilities(3, 4), reduction="batchmean")
+    functional("kl_div", "broadcasting", normal(3, 4), probabilities(4, axis=0), reduction="sum")
+    functional("kl_div", "target 0", normal(3), given([0.0, 0.25, 0.75]), reduction="sum",
+               options={"differentiable": (0,)})  # fmt: skip
+    for label, shape in {"rows": (3,), "a column": (3, 1), "a row": (1, 4)}.items():
+        functional("gaussian_nll_loss", f"var: {label}", normal(3, 4), normal(3, 4), positive(*shape))
+    functional("gaussian_nll_loss", "full", normal(3, 4), normal(3, 4), positive(3, 4), full=True)
+    functional("gaussian_nll_loss", "var: a number", normal(3, 4), normal(3, 4), args=(0.7,))
+    functional("gaussian_nll_loss", "eps", normal(3, 4), normal(3, 4), positive(3, 4), eps=1.1, options=far | {
+        "reference": lambda x, t, v: torch.nn.functional.gaussian_nll_loss(x, t, v, eps=1.1)})  # fmt: skip
+    functional("poisson_nll_loss", "rates", positive(3, 4), positive(3, 4), log_input=False, eps=0.1)
+    functional("poisson_nll_loss", "full", normal(3, 4), given(np.arange(12.0).reshape(3, 4) / 2 + 0.2), full=True)
+    functional("poisson_nll_loss", "broadcasting", normal(3, 4), positive(4))
+
+
+def distance_rows() -> None:
+    """Cosine similarity and distances over axes and broadcasting."""
+    functional("cosine_similarity", "rows", normal(3, 4), normal(3, 4))
+    functional("cosine_similarity", "columns", normal(3, 4), normal(3, 4), dim=0)
+    functional("cosine_similarity", "images", normal(2, 3, 4), normal(2, 3, 1))
+    functional("cosine_similarity", "vectors", normal(4), normal(4), dim=-1)
+    functional("cosine_similarity", "broadcasting", normal(2, 1, 4), normal(3, 4), dim=2)
+    functional("cosine_similarity", "large eps", normal(3, 4), normal(3, 4), eps=3.0, options={"differentiable": ()})
+    for p in (1.0, 2.0, 3.0):
+        functional("pairwise_distance", f"p {p}", normal(3, 4), normal(3, 4), p=p)
+    functional("pairwise_distance", "kept", normal(3, 4), normal(4), keepdim=True)
+    signs = given([1, -1, -1, 1, -1])
+    for reduction in ("mean", "sum", "none"):
+        functional("cosine_embedding_loss", reduction, normal(5, 3), normal(5, 3), signs, reduction=reduction)
+    functional("cosine_embedding_loss", "margin", normal(5, 3), normal(5, 3), signs, margin=0.3)
+    functional("cosine_embedding_loss", "one pair", normal(3), normal(3), given(-1), margin=-1.5)
+
+
+def focal_rows() -> None:
+    """Both focal losses against their formulas: torchvision's, and a loop over pixels."""
+
+    def sigmoid_reference(
+        x: torch.Tensor, t: torch.Tensor, alpha: float = 0.25, gamma: float = 2.0, reduction: str = "none"
+    ) -> torch.Tensor:
+        p = torch.sigmoid(x)
+        p_t = p * t + (1 - p) * (1 - t)
+        loss = -(t * torch.log(p) + (1 - t) * torch.log(1 - p)) * (1 - p_t) ** gamma
+        loss = (alpha * t + (1 - alpha) * (1 - t)) * loss if alpha >= 0 else loss
+        return loss if reduction == "none" else getattr(loss, reduction)()
+
+    def reference(
+        x: torch.Tensor,
+        target: torch.Tensor,
+        weight: torch.Tensor | None = None,
+        gamma: float = 2.0,
+        ignore_index: int = -100,
+        reduction: str = "mean",
+    ) -> torch.Tensor:
+        pixels, total = x.reshape(*x.shape[:2], -1), 0.0
+        losses = []
+        for n, row_ in enumerate(target.reshape(x.shape[0], -1)):
+            for s, t in enumerate(row_.tolist()):
+                w = 0.0 if t == ignore_index else 1.0 if weight is None else float(weight[t])
+                p = torch.softmax(pixels[n, :, s], 0)[0 if t == ignore_index else t]
+                losses.append(-w * (1 - p) ** gamma * torch.log(p))
+                total += w
+        if reduction == "none":
+            return torch.stack(losses).reshape(target.shape)
+        return torch.stack(losses).sum() / (total if reduction == "mean" else 1.0)
+
+    hits = given([[0.0, 1.0, 1.0], [1.0, 0.0, 0.3]])
+    for label, kwargs in {
+        "plain": {}, "mean": {"reduction": "mean"}, "sum": {"reduction": "sum"}, "no alpha": {"alpha": -1},
+        "gamma 0": {"gamma": 0.0}, "gamma 1.5": {"gamma": 1.5, "alpha": 0.6},
+    }.items():  # fmt: skip
+        row(f"sigmoid_focal_loss[{label}]", lambda m, x, t, k=kwargs: m.nn.functional.sigmoid_focal_loss(x, t, **k),
+            normal(2, 3), hits, reference=lambda x, t, k=kwargs: sigmoid_reference(x, t, **k))  # fmt: skip
+    x, target = normal(2, 3, 2, 3), classes(3, 2, 2, 3, ignored=-100)
+    for label, kwargs in {
+        "mean": {}, "sum": {"reduction": "sum"}, "none": {"reduction": "none"}, "gamma 0": {"gamma": 0.0},
+        "gamma 0.5": {"gamma": 0.5}, "gamma 3": {"gamma": 3}, "a class ignored": {"ignore_index": 1},
+    }.items():  # fmt: skip
+        row(f"focal_loss[{label}]", lambda m, x, t, k=kwargs: m.nn.functional.focal_loss(x, t, **k), x,
+            classes(3, 2, 2, 3) if "class" in label else target,
+            reference=lambda x, t, k=kwargs: reference(x, t, **k))  # fmt: skip
+    row("focal_loss[weights]", lambda m, x, t, w: m.nn.functional.focal_loss(x, t, w), x, target, positive(3),
+        differentiable=(0,), reference=reference)  # fmt: skip
+
+
 def dice_row(label: str, x: Draw, target: Draw, **kwargs: Any) -> None:
     """Add a Dice row; its reference counts pixel by pixel what the formula says."""
     row(f"dice_loss[{label}]", lambda m, x, t: m.nn.functional.dice_loss(x, t, **kwargs), x, target,
@@ -88,3 +196,6 @@ def dice_reference(
 
 
 loss_rows()
+pointwise_rows()
+distance_rows()
+focal_rows()

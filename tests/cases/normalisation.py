@@ -5,7 +5,11 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any
 
-from .case import normal, positive, row
+import torch
+
+from .case import apart, functional, given, normal, positive, row
+
+LOOSE: dict[str, Any] = {"tolerance": 1e-4}  # a standard deviation below 1 amplifies rounding
 
 
 def norm_rows() -> None:
@@ -34,6 +38,58 @@ def norm_rows() -> None:
         row(f"batch_norm[{label}]", training, normal(2, 2, 3, 3), normal(2), normal(2), differentiable=varied,
             tolerance=1e-4)  # fmt: skip
     row("batch_norm[offset]", lambda m, x: training(m, x + 100.0), normal(2, 2, 4, 4), tolerance=2e-3)
+    row("batch_norm[empty batch]", training, normal(0, 3, 2), normal(3), normal(3))
+
+
+def other_norm_rows() -> None:
+    """Instance, group, layer and RMS norm over views, `normalize` over p and axes."""
+
+    def tracking(m: ModuleType, x: Any, mean: Any, var: Any, w: Any = None, b: Any = None, **kwargs: Any) -> Any:
+        mean, var = mean.clone(), var.clone()
+        y = m.nn.functional.instance_norm(x, mean, var, w, b, **kwargs)
+        return y, mean, var
+
+    for label, shape in {"images": (3, 2, 4, 3), "sequences": (2, 3, 4), "one sample": (1, 3, 5)}.items():
+        c = shape[1]
+        functional("instance_norm", label, normal(*shape), options=LOOSE)
+        row(f"instance_norm[{label}, affine]",
+            lambda m, x, w, b: m.nn.functional.instance_norm(x, weight=w, bias=b, eps=1e-2),
+            normal(*shape), normal(c), normal(c), tolerance=1e-4)  # fmt: skip
+        row(f"instance_norm[{label}, running]", lambda *xs: tracking(*xs, momentum=0.3), normal(*shape), normal(c),
+            positive(c), differentiable=(0,), tolerance=1e-4)  # fmt: skip
+        row(f"instance_norm[{label}, eval]", lambda *xs: tracking(*xs, use_input_stats=False), normal(*shape),
+            normal(c), positive(c), normal(c), normal(c), differentiable=(0, 3, 4))  # fmt: skip
+    for groups in (1, 2, 4):
+        functional("group_norm", f"{groups} groups", normal(2, 4, 3, 2), args=(groups,), options=LOOSE)
+        row(f"group_norm[{groups} groups, affine]",
+            lambda m, x, w, b, g=groups: m.nn.functional.group_norm(x, g, w, b, 1e-2),
+            normal(2, 4, 3), normal(4), normal(4), tolerance=1e-4)  # fmt: skip
+    functional("group_norm", "vectors", normal(3, 6), args=(2,), options=LOOSE)
+    functional("group_norm", "empty batch", normal(0, 4, 3), args=(2,))
+    row("group_norm[weight only]", lambda m, x, w: m.nn.functional.group_norm(x, 2, w), normal(2, 4, 3), normal(4),
+        differentiable=(1,), tolerance=1e-4)  # fmt: skip
+    for name in ("layer_norm", "rms_norm"):
+        functional(name, "last axis", normal(3, 4, 5), args=((5,),), options=LOOSE)
+        functional(name, "two axes", normal(3, 4, 5), args=((4, 5),), options=LOOSE)
+        functional(name, "all axes", normal(4, 5), args=((4, 5),), options=LOOSE)
+        functional(name, "empty batch", normal(0, 5), args=((5,),))
+        functional(name, "eps", normal(3, 5), args=((5,),), eps=0.3, options=LOOSE)
+        row(f"{name}[weight]", lambda m, x, w, n=name: getattr(m.nn.functional, n)(x, (4, 5), w), normal(2, 4, 5),
+            normal(4, 5), tolerance=1e-4)  # fmt: skip
+    row("layer_norm[affine]", lambda m, x, w, b: m.nn.functional.layer_norm(x, (5,), w, b), normal(2, 3, 5), normal(5),
+        normal(5), tolerance=1e-4)  # fmt: skip
+    row("layer_norm[bias only]", lambda m, x, b: m.nn.functional.layer_norm(x, (5,), None, b), normal(3, 5), normal(5),
+        tolerance=1e-4,  # PyTorch's second derivative fails for a bias without a weight
+        reference=lambda x, b: torch.nn.functional.layer_norm(x, (5,)) + b)  # fmt: skip
+    row("layer_norm[offset]", lambda m, x: m.nn.functional.layer_norm(x + 100.0, (16,)), normal(3, 16), tolerance=2e-3)
+    for p in (0, 0.5, 1, 2, 3, float("inf"), float("-inf")):
+        functional("normalize", f"p {p}", apart(3, 4, 2), p=p)
+    functional("normalize", "negative axis", normal(3, 4), dim=-1)
+    functional("normalize", "two axes", normal(3, 4, 2), dim=(1, 2))
+    functional("normalize", "large eps", normal(3, 4), eps=5.0)
+    functional("normalize", "one axis", normal(4), dim=0)
+    functional("normalize", "zeros", given([[0.0, 0.0], [3.0, 4.0]]), eps=1.0, options={"differentiable": ()})
 
 
 norm_rows()
+other_norm_rows()

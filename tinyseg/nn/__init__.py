@@ -2,20 +2,33 @@
 
 from . import functional, init
 from .activation import (
+    CELU,
     ELU,
     GELU,
+    GLU,
+    SELU,
+    Hardshrink,
+    Hardsigmoid,
+    Hardswish,
     Hardtanh,
     LeakyReLU,
     LogSigmoid,
     LogSoftmax,
     Mish,
+    PReLU,
     ReLU,
     ReLU6,
     Sigmoid,
     SiLU,
     Softmax,
+    Softmax2d,
+    Softmin,
     Softplus,
+    Softshrink,
+    Softsign,
     Tanh,
+    Tanhshrink,
+    Threshold,
 )
 from .clip import clip_grad_norm_
 from .containers import ModuleDict, ModuleList, Sequential
@@ -23,6 +36,7 @@ from .conv import Conv2d, ConvTranspose2d, Linear
 from .layers import (
     AvgPool2d,
     Dropout,
+    Dropout1d,
     Dropout2d,
     Flatten,
     Identity,
@@ -34,7 +48,32 @@ from .layers import (
     UpsamplingNearest2d,
     ZeroPad2d,
 )
-from .loss import BCEWithLogitsLoss, CrossEntropyLoss, DiceLoss, L1Loss, MSELoss, NLLLoss
+from .loss import (
+    BCELoss,
+    BCEWithLogitsLoss,
+    CosineEmbeddingLoss,
+    CosineSimilarity,
+    CrossEntropyLoss,
+    DiceLoss,
+    FocalLoss,
+    GaussianNLLLoss,
+    HuberLoss,
+    KLDivLoss,
+    L1Loss,
+    MSELoss,
+    NLLLoss,
+    PairwiseDistance,
+    PoissonNLLLoss,
+    SmoothL1Loss,
+)
 from .module import Module, Parameter
-from .norm import BatchNorm1d, BatchNorm2d
+from .norm import (
+    BatchNorm1d,
+    BatchNorm2d,
+    GroupNorm,
+    InstanceNorm1d,
+    InstanceNorm2d,
+    LayerNorm,
+    RMSNorm,
+)
 from .summary import summary

@@ -11,8 +11,8 @@ from . import functional as F
 from .module import Module
 
 __all__ = [
-    "AvgPool2d", "Dropout", "Dropout2d", "Flatten", "Identity", "MaxPool2d", "ReflectionPad2d", "ReplicationPad2d",
-    "Upsample", "UpsamplingBilinear2d", "UpsamplingNearest2d", "ZeroPad2d",
+    "AvgPool2d", "Dropout", "Dropout1d", "Dropout2d", "Flatten", "Identity", "MaxPool2d", "ReflectionPad2d",
+    "ReplicationPad2d", "Upsample", "UpsamplingBilinear2d", "UpsamplingNearest2d", "ZeroPad2d",
 ]  # fmt: skip
 
 
@@ -178,6 +178,14 @@ class Dropout(_Dropout):
     def forward(self, input: Tensor) -> Tensor:
         """Same shape as the input."""
         return F.dropout(input, self.p, self.training, self.inplace)
+
+
+class Dropout1d(_Dropout):
+    """In training, zeroes whole channels of (N, C, L) or (C, L) with probability `p`, divides the others by 1 - p."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Same shape as the input."""
+        return F.dropout1d(input, self.p, self.training, self.inplace)
 
 
 class Dropout2d(_Dropout):

@@ -14,13 +14,13 @@ from .. import random
 from ..backward import differentiate
 from ..device import array_module, special
 from ..engine import Array, Op, Tensor
-from ..errors import ArgumentError
+from ..errors import ArgumentError, ShapeError
 from ..kernels import elementwise as fused
 from ..kernels import softmax as kernel
-from .checks import as_tensor, axis, floating, is_float, tensor_arg
-from .elementwise import Where, clamp, exp, where
+from .checks import as_tensor, axis, floating, is_float, same_kind, tensor_arg
+from .elementwise import Where, abs_, clamp, exp, where
 from .reduce import sum
-from .shape import broadcast_to
+from .shape import broadcast_to, chunk, reshape
 
 
 class Relu(Op):
@@ -214,6 +214,93 @@ def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     return where(Tensor(x.data > 0), x, (exp(clamp(x, max=0.0)) - 1.0) * alpha)
 
 
+def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+    """x where positive, else α (e^(x/α) - 1): its slope at 0 is 1 for every α. **Source** Barron 2017."""
+    x = floating("celu", input)
+    if alpha == 0:
+        raise ArgumentError("celu: alpha must not be 0")
+    return where(Tensor(x.data > 0), x, (exp(clamp(x, max=0.0) / alpha) - 1.0) * alpha)
+
+
+def selu(input: Tensor, inplace: bool = False) -> Tensor:
+    """λ x where positive, else λ α (e^x - 1), with the λ and α that keep mean 0 and variance 1.
+
+    **Source** Klambauer et al. 2017.
+    """
+    return elu(floating("selu", input), SELU_ALPHA) * SELU_SCALE
+
+
+SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805
+
+
+def prelu(input: Tensor, weight: Tensor) -> Tensor:
+    """x where positive, else weight · x, with one weight, or one for each channel on axis 1.
+
+    **Source** He et al. 2015.
+    """
+    x = tensor_arg("prelu", "input", input)
+    same_kind("prelu", input=x, weight=weight)
+    channels = x.shape[1] if x.ndim > 1 else 1
+    if weight.ndim > 1 or weight.data.size not in (1, channels):
+        raise ShapeError(f"prelu: weight must hold 1 number or {channels}, got {weight.shape} (input {x.shape})")
+    slope = reshape(weight, ()) if weight.data.size == 1 else reshape(weight, -1, *(1,) * (x.ndim - 2))
+    return where(Tensor(x.data > 0), x, x * slope)
+
+
+def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
+    """x where above the threshold, else `value`."""
+    x = tensor_arg("threshold", "input", input)
+    return where(Tensor(~(x.data <= threshold)), x, as_tensor(value, x, x.dtype))  # NaN passes
+
+
+def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
+    """min(max(x + 3, 0), 6) / 6."""
+    return relu6(floating("hardsigmoid", input) + 3.0) / 6.0
+
+
+def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
+    """x min(max(x + 3, 0), 6) / 6. **Source** Howard et al. 2019."""
+    x = floating("hardswish", input)
+    return where(Tensor(x.data >= 3), x, where(Tensor(x.data <= -3), 0.0, x * (x + 3.0) / 6.0))
+
+
+def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
+    """x outside [-λ, λ], else 0."""
+    x = floating("hardshrink", input)
+    return where(Tensor((x.data >= -lambd) & (x.data <= lambd)), 0.0, x)
+
+
+def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
+    """x - λ above λ, x + λ below -λ, else 0."""
+    x = floating("softshrink", input)
+    if lambd < 0:
+        raise ArgumentError(f"softshrink: lambd must be at least 0, got {lambd}")
+    inner = where(Tensor((x.data >= -lambd) & (x.data <= lambd)), 0.0, x - lambd)
+    return where(Tensor(x.data < -lambd), x + lambd, inner)
+
+
+def softsign(input: Tensor) -> Tensor:
+    """x / (1 + |x|)."""
+    x = floating("softsign", input)
+    return x / (abs_(x) + 1.0)
+
+
+def tanhshrink(input: Tensor) -> Tensor:
+    """x - tanh x."""
+    x = floating("tanhshrink", input)
+    return x - tanh(x)
+
+
+def glu(input: Tensor, dim: int = -1) -> Tensor:
+    """a · sigmoid(b) for the two halves a and b of axis `dim`. **Source** Dauphin et al. 2017."""
+    x = floating("glu", input)
+    place = axis("glu", dim, x.ndim)
+    if x.ndim == 0 or x.shape[place] % 2:
+        raise ShapeError(f"glu: input must have an even size along axis {place} to be halved, got shape {x.shape}")
+    a, b = chunk(x, 2, place) if x.shape[place] else (x, x)
+    return a * sigmoid(b)
+
+
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
     """x · sigmoid(x), also called swish."""
     return Gate("silu")(floating("silu", input))
@@ -265,6 +352,11 @@ def log_softmax(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
     return _along_axis("log_softmax", LogSoftmax(), input, dim, dtype)
 
 
+def softmin(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
+    """softmax(-x) along axis `dim`."""
+    return softmax(-tensor_arg("softmin", "input", input), dim, dtype)
+
+
 def _along_axis(caller: str, op: Op, input: Tensor, dim: int, dtype: Any) -> Tensor:
     """Run an op of three axes (outer, K, inner) along any axis: in C order the other axes merge for free."""
     x = tensor_arg(caller, "input", input)
@@ -281,9 +373,20 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
     return _dropped("dropout", input, p, training, lambda shape: shape)
 
 
+def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """Dropout of whole channels of a (N, C, L) or (C, L) Tensor."""
+    x = tensor_arg("dropout1d", "input", input)
+    if x.ndim not in (2, 3):
+        raise ShapeError(f"dropout1d: input must be (N, C, L) or (C, L), got shape {x.shape}")
+    return _dropped("dropout1d", x, p, training, lambda shape: (*shape[:-1], 1))
+
+
 def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-    """Dropout of whole channels of a (N, C, H, W) or (C, H, W) Tensor."""
-    return _dropped("dropout2d", input, p, training, lambda shape: (*shape[:-2], 1, 1))
+    """Dropout of whole channels of a (N, C, H, W) Tensor. Three axes are taken as (N, C, L), as PyTorch does."""
+    x = tensor_arg("dropout2d", "input", input)
+    if x.ndim < 2:
+        raise ShapeError(f"dropout2d: input must be (N, C, H, W), got shape {x.shape}")
+    return _dropped("dropout2d", x, p, training, lambda shape: (*shape[:2], *(1,) * (len(shape) - 2)))
 
 
 def _dropped(caller: str, input: Tensor, p: float, training: bool, mask_shape: Any) -> Tensor:

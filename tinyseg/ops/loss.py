@@ -1,9 +1,8 @@
-"""Losses. `reduction` is 'mean', 'sum' or 'none' everywhere."""
+"""Losses over classes. `reduction` is 'mean', 'sum' or 'none' everywhere."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
@@ -12,9 +11,10 @@ from ..device import array_module
 from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, BoundsError, DTypeError, ShapeError
 from ..kernels import softmax as kernel
-from .activation import log_softmax, logsigmoid, sigmoid, softmax
-from .checks import check_broadcast, floating, is_float, same_kind, tensor_arg
-from .elementwise import abs_, square
+from .activation import log_softmax, sigmoid, softmax
+from .checks import floating, is_float, same_kind, tensor_arg
+from .elementwise import exp, where
+from .pointwise_loss import binary_cross_entropy_with_logits, reduced, refuse_old
 from .reduce import mean, sum
 from .shape import reshape, unsqueeze
 
@@ -87,27 +87,35 @@ def cross_entropy(
     probabilities of input's shape; weight (C,). Targets equal to `ignore_index` count nothing.
     **Raises** ShapeError, BoundsError for a class outside [0, C), DTypeError, ArgumentError.
     """
-    _refuse_old("cross_entropy", size_average, reduce)
-    x, target = tensor_arg("cross_entropy", "input", input), tensor_arg("cross_entropy", "target", target)
-    same_kind("cross_entropy", input=x, weight=weight)
-    c = x.shape[0 if x.ndim == 1 else 1] if x.ndim else 0
-    if x.ndim == 0 or (weight is not None and weight.shape != (c,)):
-        raise ShapeError(f"cross_entropy: input {x.shape} needs classes on axis 1 and weight one number for each class")
+    refuse_old("cross_entropy", size_average, reduce)
+    x3, lead = _by_class("cross_entropy", input, weight)
+    target = tensor_arg("cross_entropy", "target", target)
     if not 0 <= label_smoothing <= 1:
         raise ArgumentError(f"cross_entropy: label_smoothing must be between 0 and 1, got {label_smoothing}")
-    x3 = reshape(x, 1, c, 1) if x.ndim == 1 else reshape(x, x.shape[0], c, math.prod(x.shape[2:]))
     if is_float(target.dtype):
-        return _soft_cross_entropy(x, x3, target, weight, reduction, label_smoothing)
-    lead = () if x.ndim == 1 else (x.shape[0], *x.shape[2:])
+        return _soft_cross_entropy(input, x3, lead, target, weight, reduction, label_smoothing)
+    c = x3.shape[1]
     classes = _checked_target("cross_entropy", target, lead, c, ignore_index).reshape(x3.shape[0], x3.shape[2])
     w = None if weight is None else weight.data.copy()
     losses = CrossEntropy(classes, w, ignore_index)(x3)
     if label_smoothing:
-        uniform = _uniform_part(x3, weight, Tensor((classes != ignore_index).astype(x.dtype)))
+        uniform = _uniform_part(x3, weight, Tensor((classes != ignore_index).astype(x3.dtype)))
         losses = losses * (1 - label_smoothing) + uniform * (label_smoothing / c)
     if reduction == "mean":
-        return sum(losses) / float(_target_weight(classes, w, ignore_index, x).sum())
-    return _reduced("cross_entropy", reshape(losses, *lead), reduction)
+        return sum(losses) / float(_target_weight(classes, w, ignore_index, x3).sum())
+    return reduced("cross_entropy", reshape(losses, *lead), reduction)
+
+
+def _by_class(caller: str, input: Tensor, weight: Tensor | None) -> tuple[Tensor, tuple[int, ...]]:
+    """Scores (N, C, ...) or (C,) as (N, C, S), and the shape of their targets."""
+    x = tensor_arg(caller, "input", input)
+    same_kind(caller, input=x, weight=weight)
+    c = x.shape[0 if x.ndim == 1 else 1] if x.ndim else 0
+    if x.ndim == 0 or (weight is not None and weight.shape != (c,)):
+        raise ShapeError(f"{caller}: input {x.shape} needs classes on axis 1 and weight one number for each class")
+    if x.ndim == 1:
+        return reshape(x, 1, c, 1), ()
+    return reshape(x, x.shape[0], c, math.prod(x.shape[2:])), (x.shape[0], *x.shape[2:])
 
 
 def _uniform_part(x3: Tensor, weight: Tensor | None, counted: Tensor) -> Tensor:
@@ -117,7 +125,13 @@ def _uniform_part(x3: Tensor, weight: Tensor | None, counted: Tensor) -> Tensor:
 
 
 def _soft_cross_entropy(
-    x: Tensor, x3: Tensor, target: Tensor, weight: Tensor | None, reduction: str, label_smoothing: float
+    x: Tensor,
+    x3: Tensor,
+    lead: tuple[int, ...],
+    target: Tensor,
+    weight: Tensor | None,
+    reduction: str,
+    label_smoothing: float,
 ) -> Tensor:
     same_kind("cross_entropy", input=x, target=target)
     if target.shape != x.shape:
@@ -127,7 +141,7 @@ def _soft_cross_entropy(
     losses = -sum(t3 * (logs if weight is None else logs * reshape(weight, -1, 1)), 1)
     if reduction == "mean":
         return sum(losses) / float(max(x3.shape[0] * x3.shape[2], 1))
-    return _reduced("cross_entropy", reshape(losses, *(() if x.ndim == 1 else (x.shape[0], *x.shape[2:]))), reduction)
+    return reduced("cross_entropy", reshape(losses, *lead), reduction)
 
 
 def _checked_target(caller: str, target: Tensor, shape: tuple[int, ...], classes: int, ignore_index: int) -> Array:
@@ -144,21 +158,6 @@ def _checked_target(caller: str, target: Tensor, shape: tuple[int, ...], classes
     return values
 
 
-def _refuse_old(caller: str, size_average: Any, reduce: Any) -> None:
-    if size_average is not None or reduce is not None:
-        raise ArgumentError(
-            f"{caller}: size_average and reduce are not supported; use reduction='mean', 'sum' or 'none'"
-        )
-
-
-def _reduced(caller: str, losses: Tensor, reduction: str) -> Tensor:
-    if reduction == "none":
-        return losses
-    if reduction not in ("mean", "sum"):
-        raise ArgumentError(f"{caller}: reduction must be 'mean', 'sum' or 'none', got {reduction!r}")
-    return mean(losses) if reduction == "mean" else sum(losses)
-
-
 def nll_loss(
     input: Tensor,
     target: Tensor,
@@ -169,15 +168,11 @@ def nll_loss(
     reduction: str = "mean",
 ) -> Tensor:
     """-w_t input_t for target class t, where input holds log-probabilities; shapes as in `cross_entropy`."""
-    _refuse_old("nll_loss", size_average, reduce)
-    x = tensor_arg("nll_loss", "input", input)
-    same_kind("nll_loss", input=x, weight=weight)
-    c = x.shape[0 if x.ndim == 1 else 1] if x.ndim else 0
-    if x.ndim == 0 or (weight is not None and weight.shape != (c,)):
-        raise ShapeError(f"nll_loss: input {x.shape} needs classes on axis 1 and weight one number for each class")
-    lead = () if x.ndim == 1 else (x.shape[0], *x.shape[2:])
+    refuse_old("nll_loss", size_average, reduce)
+    _, lead = _by_class("nll_loss", input, weight)
+    x = input
     target = tensor_arg("nll_loss", "target", target)
-    classes = _checked_target("nll_loss", target, lead, c, ignore_index)
+    classes = _checked_target("nll_loss", target, lead, x.shape[0 if x.ndim == 1 else 1], ignore_index)
     w = _target_weight(classes, None if weight is None else weight.data, ignore_index, x)
     counted = (
         np.where(classes == ignore_index, 0, classes) if not classes.shape else classes * (classes != ignore_index)
@@ -185,55 +180,60 @@ def nll_loss(
     place = Tensor(array_module(x.data).expand_dims(counted, 0 if x.ndim == 1 else 1))
     picked = reshape(x.gather(0 if x.ndim == 1 else 1, place), *lead)
     losses = -(picked * Tensor(array_module(x.data).asarray(w)))
-    return sum(losses) / float(w.sum()) if reduction == "mean" else _reduced("nll_loss", losses, reduction)
+    return sum(losses) / float(w.sum()) if reduction == "mean" else reduced("nll_loss", losses, reduction)
 
 
-def binary_cross_entropy_with_logits(
+def focal_loss(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
-    size_average: None = None,
-    reduce: None = None,
+    gamma: float = 2.0,
+    ignore_index: int = -100,
     reduction: str = "mean",
-    pos_weight: Tensor | None = None,
 ) -> Tensor:
-    """-w (p t log σ(x) + (1 - t) log(1 - σ(x))) for logits x, targets t in [0, 1] and `pos_weight` p, without overflow.
+    """-w_t (1 - p_t)^γ log p_t with p = softmax(input): cross-entropy that turns away from what is already right.
 
-    **Shapes** input and target the same; weight and pos_weight broadcast to it.
+    γ = 0 is `cross_entropy`, and as there 'mean' divides by the sum of the targets' weights, 0 for ignored ones.
+
+    **Shapes** as `cross_entropy` with classes as targets. **Raises** ShapeError, BoundsError, DTypeError,
+    ArgumentError for a negative gamma. **Source** Lin et al. 2017, equation 5, with softmax in place of sigmoid.
     """
-    caller = "binary_cross_entropy_with_logits"
-    _refuse_old(caller, size_average, reduce)
-    same_kind(caller, input=input, target=target, weight=weight, pos_weight=pos_weight)
-    if input.shape != target.shape:
-        raise ShapeError(f"{caller}: target must have input's shape {input.shape}, got {target.shape}")
-    for extra in (weight, pos_weight):
-        if extra is not None:
-            check_broadcast(caller, extra.shape, input.shape)
-    positive = 1.0 if pos_weight is None else (pos_weight - 1.0) * target + 1.0
-    losses = (1.0 - target) * input - positive * logsigmoid(input)
-    return _reduced(caller, losses if weight is None else losses * weight, reduction)
+    x3, lead = _by_class("focal_loss", input, weight)
+    if gamma < 0:
+        raise ArgumentError(f"focal_loss: gamma must be at least 0, got {gamma}")
+    target = tensor_arg("focal_loss", "target", target)
+    classes = _checked_target("focal_loss", target, lead, x3.shape[1], ignore_index)
+    classes = classes.reshape(x3.shape[0], x3.shape[2])
+    w = Tensor(_target_weight(classes, None if weight is None else weight.data, ignore_index, x3))
+    surprise = CrossEntropy(classes, None, ignore_index)(x3)  # -log p_t
+    miss = 1.0 - exp(-surprise)
+    right = Tensor(miss.data == 0)  # the slope of miss^γ is infinite there for γ < 1, that of the loss is 0
+    losses = where(right, 0.0, where(right, 1.0, miss) ** float(gamma)) * surprise * w
+    if reduction == "mean":
+        return sum(losses) / float(w.data.sum())
+    return reduced("focal_loss", reshape(losses, *lead), reduction)
 
 
-def mse_loss(
-    input: Tensor, target: Tensor, size_average: None = None, reduce: None = None, reduction: str = "mean"
+def sigmoid_focal_loss(
+    inputs: Tensor, targets: Tensor, alpha: float = 0.25, gamma: float = 2.0, reduction: str = "none"
 ) -> Tensor:
-    """(input - target)²."""
-    return _reduced("mse_loss", square(_difference("mse_loss", input, target, size_average, reduce)), reduction)
+    """-α_t (1 - p_t)^γ log p_t for each element by itself, p = sigmoid(inputs); torchvision's arguments and defaults.
 
+    p_t is p for a target of 1 and 1 - p for 0, α_t is α and 1 - α; a negative `alpha` leaves α_t out.
 
-def l1_loss(
-    input: Tensor, target: Tensor, size_average: None = None, reduce: None = None, reduction: str = "mean"
-) -> Tensor:
-    """|input - target|."""
-    return _reduced("l1_loss", abs_(_difference("l1_loss", input, target, size_average, reduce)), reduction)
-
-
-def _difference(caller: str, input: Tensor, target: Tensor, size_average: Any, reduce: Any) -> Tensor:
-    _refuse_old(caller, size_average, reduce)
-    same_kind(caller, input=input, target=target)
-    if input.shape != target.shape:
-        raise ShapeError(f"{caller}: target must have input's shape {input.shape}, got {target.shape}")
-    return input - target
+    **Shapes** both the same. **Raises** ShapeError, DTypeError, ArgumentError. **Source** Lin et al. 2017, equation 5.
+    """
+    caller = "sigmoid_focal_loss"
+    same_kind(caller, inputs=inputs, targets=targets)
+    if inputs.shape != targets.shape:
+        raise ShapeError(f"{caller}: targets must have inputs' shape {inputs.shape}, got {targets.shape}")
+    if alpha > 1 or gamma < 0:
+        raise ArgumentError(f"{caller}: alpha must be at most 1 and gamma at least 0, got {alpha} and {gamma}")
+    miss = sigmoid(-inputs) * targets + sigmoid(inputs) * (1.0 - targets)  # 1 - p_t, without its cancellation
+    losses = binary_cross_entropy_with_logits(inputs, targets, reduction="none") * miss ** float(gamma)
+    if alpha >= 0:
+        losses = losses * (targets * alpha + (1.0 - targets) * (1.0 - alpha))
+    return reduced(caller, losses, reduction)
 
 
 def dice_loss(
