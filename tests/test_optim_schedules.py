@@ -1,5 +1,7 @@
 """Schedules beside PyTorch's: the rate of every group at every step."""
 
+import random
+
 import pytest
 import torch
 
@@ -8,6 +10,18 @@ from tinyseg.errors import ArgumentError, CheckpointError
 from tinyseg.optim import lr_scheduler
 
 BUILD = {
+    "multistep": lambda s, o: s.MultiStepLR(o, [9, 3, 3, 17], gamma=0.5),
+    "multistep, defaults": lambda s, o: s.MultiStepLR(o, [4]),
+    "exponential": lambda s, o: s.ExponentialLR(o, 0.9),
+    "polynomial": lambda s, o: s.PolynomialLR(o, 9, power=0.9),
+    "polynomial, defaults": lambda s, o: s.PolynomialLR(o),
+    "one cycle": lambda s, o: s.OneCycleLR(o, [0.5, 0.1], total_steps=26, cycle_momentum=False),
+    "one cycle, linear": lambda s, o: s.OneCycleLR(
+        o, 0.3, epochs=13, steps_per_epoch=2, pct_start=0.37, anneal_strategy="linear", cycle_momentum=False
+    ),
+    "sequence with a cycle": lambda s, o: s.SequentialLR(
+        o, [s.ExponentialLR(o, 0.9), s.PolynomialLR(o, 9, 2.0), s.MultiStepLR(o, [2])], [5, 17]
+    ),
     "step": lambda s, o: s.StepLR(o, 3, gamma=0.5),
     "linear": lambda s, o: s.LinearLR(o, 0.1, 0.8, total_iters=7),
     "linear, defaults": lambda s, o: s.LinearLR(o),
@@ -95,6 +109,20 @@ def test_warmup_cosine_rises_then_falls_to_eta_min():
             lambda a: lr_scheduler.SequentialLR(a, [lr_scheduler.StepLR(optimizers()[0], 1)], []),
             "the same optimizer",
         ),
+        (lambda a: lr_scheduler.MultiStepLR(a, [1.5]), "milestones must be integers"),
+        (lambda a: lr_scheduler.PolynomialLR(a, 0), "total_iters"),
+        (lambda a: lr_scheduler.OneCycleLR(a, 0.1), "give total_steps"),
+        (lambda a: lr_scheduler.OneCycleLR(a, 0.1, 0), "total_steps must be a positive integer, got 0"),
+        (lambda a: lr_scheduler.OneCycleLR(a, 0.1, epochs=2, steps_per_epoch=0), "steps_per_epoch"),
+        (lambda a: lr_scheduler.OneCycleLR(a, 0.1, 5, pct_start=2), "pct_start must be between 0 and 1, got 2"),
+        (lambda a: lr_scheduler.OneCycleLR(a, 0.1, 5, anneal_strategy="step"), "anneal_strategy"),
+        (lambda a: lr_scheduler.OneCycleLR(a, [0.1], 5), "1 values of max_lr for 2 groups"),
+        (lambda a: lr_scheduler.SequentialLR(a, [lr_scheduler.OneCycleLR(a, 0.1, 5)], []), "cycle_momentum=False"),
+        (lambda a: lr_scheduler.SequentialLR(a, [lr_scheduler.ReduceLROnPlateau(a)], []), "not ReduceLROnPlateau"),
+        (lambda a: lr_scheduler.ReduceLROnPlateau(a, factor=1), "factor must be below 1, got 1"),
+        (lambda a: lr_scheduler.ReduceLROnPlateau(a, "most"), "mode must be"),
+        (lambda a: lr_scheduler.ReduceLROnPlateau(a, threshold_mode="x"), "threshold_mode must be"),
+        (lambda a: lr_scheduler.ReduceLROnPlateau(a, min_lr=[0, 0, 0]), "3 values of min_lr for 2 groups"),
         (lambda a: lr_scheduler.warmup_cosine(a, 5, 5), "warmup must be from 0 to below total 5, got 5"),
     ],
 )
@@ -108,3 +136,80 @@ def test_state_of_other_groups_is_refused():
     one = lr_scheduler.StepLR(ts.optim.SGD([ts.nn.Parameter(ts.zeros(1))]), 2)
     with pytest.raises(CheckpointError, match="1 groups"):
         lr_scheduler.StepLR(a, 2).load_state_dict(one.state_dict())
+
+
+CYCLES = [{}, {"three_phase": True}, {"three_phase": True, "anneal_strategy": "linear", "pct_start": 0.41}]
+CYCLES += [{"pct_start": 0.0}, {"pct_start": 0.9, "div_factor": 10, "final_div_factor": 100}]
+CYCLES += [{"base_momentum": [0.5, 0.6], "max_momentum": [0.8, 0.9], "max_lr": [0.1, 0.7]}]
+
+
+@pytest.mark.parametrize("options", CYCLES, ids=str)
+@pytest.mark.parametrize("kind", ["SGD", "Adam", "RMSprop"])
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_one_cycle_moves_rates_and_momenta_as_pytorch_does(kind, options):
+    def made(module, tensors, schedules):
+        extra = {} if kind == "Adam" else {"momentum": 0.3}
+        groups = [{"params": tensors[:1]}, {"params": tensors[1:], "lr": 0.4}]
+        optimizer = getattr(module, kind)(groups, lr=0.2, **extra)
+        return optimizer, schedules.OneCycleLR(optimizer, **{"max_lr": 0.5, "total_steps": 23, **options})
+
+    a, ours = made(ts.optim, [ts.nn.Parameter(ts.zeros(2)) for _ in range(2)], lr_scheduler)
+    b, theirs = made(torch.optim, [torch.nn.Parameter(torch.zeros(2)) for _ in range(2)], torch.optim.lr_scheduler)
+    name = "betas" if kind == "Adam" else "momentum"
+    for step in range(24):
+        for x, y in zip(a.param_groups, b.param_groups, strict=True):
+            assert x["lr"] == pytest.approx(y["lr"], rel=1e-10, abs=1e-15)
+            assert x["initial_lr"] == pytest.approx(y["initial_lr"], rel=1e-12)
+            assert x[name] == pytest.approx(y[name], rel=1e-10)
+        if step == 11:  # a new run goes on from PyTorch's state, and from ours
+            state, mine = theirs.state_dict(), ours.state_dict()
+            a, ours = made(ts.optim, [ts.nn.Parameter(ts.zeros(2)) for _ in range(2)], lr_scheduler)
+            ours.load_state_dict(state)
+            rates = [dict(g) for g in a.param_groups]
+            ours.load_state_dict(mine)
+            assert rates == a.param_groups
+        if step < 23:
+            ours.step()
+            theirs.step()
+    for schedule in (ours, theirs):
+        with pytest.raises(ValueError, match="23"):
+            schedule.step()
+
+
+def test_one_cycle_needs_a_momentum_to_cycle():
+    with pytest.raises(ArgumentError, match="Plain has no momentum"):
+        lr_scheduler.OneCycleLR(Plain([ts.nn.Parameter(ts.zeros(1))], {"lr": 1.0}), 0.1, 5)
+
+
+class Plain(ts.optim.Optimizer):
+    pass
+
+
+PLATEAUS = [{}, {"mode": "max", "patience": 1}, {"patience": 0, "cooldown": 3, "factor": 0.5}]
+PLATEAUS += [{"threshold_mode": "abs", "threshold": 0.2, "patience": 2}, {"patience": 1, "min_lr": [0.1, 0.05]}]
+PLATEAUS += [{"mode": "max", "threshold_mode": "abs", "threshold": 0.3, "patience": 1}, {"eps": 0.05, "patience": 1}]
+
+
+@pytest.mark.parametrize("options", PLATEAUS, ids=str)
+def test_plateaus_are_seen_as_pytorch_sees_them(options):
+    a, b = optimizers()
+    ours, theirs = (
+        lr_scheduler.ReduceLROnPlateau(a, **options),
+        torch.optim.lr_scheduler.ReduceLROnPlateau(b, **options),
+    )
+    chance = random.Random(0)
+    values = [chance.choice([-1, 1]) * round(chance.random(), 1) for _ in range(60)] + [float("nan")] * 15 + [-5.0] * 15
+    for i, value in enumerate(values):
+        ours.step(ts.tensor(value, dtype=ts.float64) if i % 2 else value)
+        theirs.step(value)
+        assert [g["lr"] for g in a.param_groups] == ours.get_last_lr() == [g["lr"] for g in b.param_groups]
+        state = theirs.state_dict()
+        for name in ("best", "num_bad_epochs", "cooldown_counter", "last_epoch"):
+            assert ours.state_dict()[name] == state[name]
+        if i % 20 == 7:
+            a, _ = optimizers()
+            before, ours = ours, lr_scheduler.ReduceLROnPlateau(a, **options)
+            ours.load_state_dict(state if i % 40 == 7 else before.state_dict())
+    assert min(ours.get_last_lr()) < 0.2 or "eps" in options
+    with pytest.raises(CheckpointError, match="the state has 1 groups"):
+        ours.load_state_dict({**ours.state_dict(), "_last_lr": [0.1]})

@@ -94,9 +94,9 @@ def test_missing_file_folder_and_other_format(tmp_path):
         ts.load(tmp_path / "none.safetensors")
     with pytest.raises(CheckpointError, match="is a folder"):
         ts.load(tmp_path)
-    torch.save({"x": torch.zeros(2)}, tmp_path / "w.pth")
+    (tmp_path / "w.npy").write_bytes(b"\x93NUMPY and more")
     with pytest.raises(CheckpointError, match="another format"):
-        ts.load(tmp_path / "w.pth")
+        ts.load(tmp_path / "w.npy")
     with pytest.raises(CheckpointError, match="could not be written"):
         ts.save({"x": ts.zeros(2)}, tmp_path / "no" / "such" / "folder.safetensors")
 

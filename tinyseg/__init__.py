@@ -17,7 +17,6 @@ from .creation import (
     arange,
     empty,
     eye,
-    from_numpy,
     full,
     full_like,
     linspace,
@@ -32,6 +31,7 @@ from .creation import (
 )
 from .device import cuda_available
 from .engine import Tensor, enable_grad, is_grad_enabled, no_grad
+from .exchange import as_tensor, from_dlpack, from_numpy
 from .gradcheck import adjointcheck, gradcheck
 from .ops.activation import celu, dropout, hardshrink, log_softmax, prelu, relu, selu, sigmoid, softmax, tanh, threshold
 from .ops.arrange import (

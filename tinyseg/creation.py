@@ -14,7 +14,7 @@ from .errors import DTypeError, ShapeError
 from .ops.checks import DEFAULT_FLOAT
 
 __all__ = [
-    "arange", "empty", "eye", "from_numpy", "full", "full_like", "linspace", "ones", "ones_like",
+    "arange", "empty", "eye", "full", "full_like", "linspace", "ones", "ones_like",
     "rand", "randint", "randn", "tensor", "zeros", "zeros_like",
 ]  # fmt: skip
 
@@ -37,14 +37,9 @@ def tensor(data: Any, dtype: Any = None, device: str | None = None, requires_gra
         raise DTypeError(f"tensor: expected numbers or booleans, got data of type {array.dtype}")
     if dtype is None and not keeps_type and array.dtype == np.float64:
         array = array.astype(DEFAULT_FLOAT)
+    if not array.dtype.isnative:  # the bytes of a file of another machine
+        array = array.astype(array.dtype.newbyteorder("="))
     return Tensor(to_device(array, device), requires_grad)
-
-
-def from_numpy(array: np.ndarray[Any, Any]) -> Tensor:
-    """A Tensor on the array's own memory, made C-contiguous if it is not."""
-    if not isinstance(array, np.ndarray):
-        raise DTypeError(f"from_numpy: expected a NumPy array, got {type(array).__name__}")
-    return Tensor(array if array.flags.c_contiguous else array.copy(order="C"))
 
 
 def _shape(size: tuple[Any, ...]) -> tuple[int, ...]:

@@ -9,7 +9,9 @@ import numpy as np
 
 from .errors import DeviceError
 
-__all__ = ["array_module", "cuda_available", "device_of", "shares_memory", "special", "to_cpu", "to_device"]
+__all__ = [
+    "array_module", "cuda_available", "device_of", "module_for", "shares_memory", "special", "to_cpu", "to_device",
+]  # fmt: skip
 
 Array = Any
 
@@ -22,6 +24,11 @@ def _is_cupy(array: Array) -> bool:
 def array_module(array: Array) -> Any:
     """NumPy or CuPy: the module whose functions work on `array`."""
     return sys.modules["cupy"] if _is_cupy(array) else np
+
+
+def module_for(dlpack_device: tuple[Any, int]) -> Any:
+    """The module that takes over memory of a DLPack device: CuPy for CUDA's (2, managed 13), NumPy for the rest."""
+    return _cupy() if int(dlpack_device[0]) in (2, 13) else np
 
 
 def special(array: Array) -> Any:

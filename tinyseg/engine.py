@@ -20,7 +20,7 @@ import numpy as np
 
 from . import anomaly
 from .device import array_module, device_of, shares_memory, to_cpu, to_device
-from .errors import DeviceError, DTypeError, GraphError, ShapeError
+from .errors import ArgumentError, DeviceError, DTypeError, GraphError, ShapeError
 
 __all__ = ["Array", "Edge", "Op", "Tensor", "enable_grad", "is_grad_enabled", "no_grad", "recording"]
 
@@ -130,13 +130,21 @@ class Tensor:
         return to_cpu(self.data)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
-        return np.array(self.numpy(), dtype=dtype, copy=copy)
+        """What `np.asarray(t)` gives: as `numpy()`, of another type if asked for."""
+        values = self.numpy()
+        if copy is False and (values is not self.data or (dtype is not None and np.dtype(dtype) != self.dtype)):
+            raise ArgumentError(f"__array__: copy=False, but {self.dtype} on {self.device} must be copied")
+        return np.array(values, dtype=dtype, copy=copy)
 
     def item(self) -> Any:
         """The only element as a Python number. **Raises** ShapeError if there is not exactly one."""
         if self.data.size != 1:
             raise ShapeError(f"item: expected a Tensor with one element, got shape {self.shape}")
         return self.data.item()
+
+    def tolist(self) -> Any:
+        """The values as nested lists of Python numbers; without axes, as one number."""
+        return to_cpu(self.data).tolist()
 
     def detach(self) -> Tensor:
         """The same memory outside the graph."""
@@ -152,6 +160,8 @@ class Tensor:
             raise GraphError("assign_: this Tensor was computed by an op; only leaves can be assigned to")
         if np.shape(source) not in ((), self.shape):
             raise ShapeError(f"assign_: expected shape {self.shape}, got {np.shape(source)}")
+        if not getattr(self.data.flags, "writeable", True):  # CuPy's arrays always are
+            raise ArgumentError("assign_: this Tensor is on memory that may only be read; assign to t.clone()")
         self.data[...] = to_device(source, self.device) if hasattr(source, "dtype") else source
         self._version.count += 1
         return self

@@ -13,6 +13,7 @@ __all__ = [
     "DTypeError",
     "DataError",
     "DeviceError",
+    "ExportError",
     "GraphError",
     "ShapeError",
     "TinysegError",
@@ -41,6 +42,10 @@ class DTypeError(TinysegError, TypeError):
 
 class DeviceError(TinysegError, RuntimeError):
     """Arrays on different devices, or a device that this machine or operation does not have."""
+
+
+class ExportError(TinysegError, RuntimeError, BufferError):
+    """An array that cannot be handed to, or taken from, another library."""
 
 
 class GraphError(TinysegError, RuntimeError):

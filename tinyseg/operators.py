@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from . import exchange
 from .engine import Tensor
 from .errors import BoundsError, DTypeError, GraphError, ShapeError
 from .ops import activation as act
@@ -122,6 +123,8 @@ TABLE: dict[str, Any] = {
     "__int__": lambda self: int(self.item()),
     **{name: _refused(sign) for name, sign in (("__iadd__", "+="), ("__isub__", "-="), ("__imul__", "*="))},
     **{name: _refused(sign) for name, sign in (("__itruediv__", "/="), ("__ipow__", "**="), ("__imatmul__", "@="))},
+    "__dlpack__": exchange.dlpack,
+    "__dlpack_device__": exchange.dlpack_device,
     # methods under PyTorch's names
     "size": _size,
     "dim": lambda self: self.ndim,

@@ -1,4 +1,7 @@
-"""Weights on disk, as safetensors: a header and raw numbers, no code, so that opening a stranger's file is safe."""
+"""Weights on disk, as safetensors: a header and raw numbers, no code, so that opening a stranger's file is safe.
+
+PyTorch's .pt and .pth are read and written too, as safely: see `torchfile`.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from typing import Any
 import ml_dtypes  # noqa: F401  so that the reader knows the type named bfloat16
 import numpy as np
 
+from . import torchfile
 from .device import to_cpu, to_device
 from .engine import Tensor
 from .errors import ArgumentError, CheckpointError, DTypeError
@@ -22,21 +26,37 @@ __all__ = ["load", "load_metadata", "save"]
 _CHECKSUM = "tinyseg.crc32"  # our entry in the metadata; files by others have none and are not verified
 
 
-def save(tensors: Mapping[str, Any], path: str | os.PathLike[str], metadata: Mapping[str, str] | None = None) -> None:
+def save(tensors: Any, path: str | os.PathLike[str], metadata: Mapping[str, str] | None = None) -> None:
     """Write Tensors (or NumPy arrays) by name, such as `model.state_dict()`, with optional text about them.
 
+    A `path` that ends in .pt or .pth gives a file for `torch.load`, which may also hold dicts in dicts, lists, tuples,
+    texts and numbers; it takes no metadata. Tensors that share memory share it there too.
+
     Either the whole file appears or `path` stays as it was: it is written beside, flushed to the disk, and renamed.
-    **Raises** CheckpointError (disk full, folder missing); ArgumentError, DTypeError for what is not a named Tensor.
+    **Raises** CheckpointError (disk full, folder missing); ArgumentError, DTypeError for what such a file cannot hold.
     """
-    from safetensors import SafetensorError
+    if Path(path).suffix.lower() in (".pt", ".pth"):
+        if metadata is not None:
+            raise ArgumentError("save: a .pt file has no metadata; put the texts into the dict that is saved")
+        with _replacing(Path(path)) as partial:
+            torchfile.write(tensors, partial)
+        return
     from safetensors.numpy import save_file
 
-    target = Path(path)
     arrays = {_key(name): _array(name, value) for name, value in _items(tensors)}
     text = {**_text(metadata or {}), _CHECKSUM: _checksum(arrays)}
+    with _replacing(Path(path)) as partial:
+        save_file(arrays, partial, text)
+
+
+@contextlib.contextmanager
+def _replacing(target: Path) -> Iterator[Path]:
+    """A path beside `target` to write to; what was written there then takes its place, or nothing does."""
+    from safetensors import SafetensorError
+
     partial = target.with_name(f".{target.name}.partial")  # one name: what a killed run left, the next save replaces
     try:
-        save_file(arrays, partial, text)
+        yield partial
         _flush(partial)
         os.replace(partial, target)
         _flush(target.parent)
@@ -49,11 +69,19 @@ def save(tensors: Mapping[str, Any], path: str | os.PathLike[str], metadata: Map
             partial.unlink()  # left only by a failure
 
 
-def load(path: str | os.PathLike[str], device: str | None = None) -> dict[str, Tensor]:
-    """Read the Tensors of a safetensors file by name, onto `device`.
+def load(path: str | os.PathLike[str], device: str | None = None) -> Any:
+    """Read the Tensors of a safetensors file by name, or the object in a PyTorch file, onto `device`.
 
-    **Raises** CheckpointError for a file that is missing, cut short or damaged.
+    The content decides, not the name. Of a PyTorch file, zipped or older, everything but Tensors in dicts, lists and
+    tuples beside texts and numbers is refused and none of its code runs. Tensors on one storage share their memory and
+    count of versions, unless strided (made contiguous) or moved; on the CPU unless `device` says otherwise.
+    **Raises** CheckpointError for a file that is missing, cut short, damaged, or refused.
     """
+    _check_there(path)
+    with open(path, "rb") as start:
+        head = start.read(9)
+    if torchfile.is_torch_file(head):
+        return torchfile.read(path, device)
     with _opened(path) as file:
         arrays = {name: np.array(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118  not a dict
         written = (file.metadata() or {}).get(_CHECKSUM)
@@ -72,9 +100,7 @@ def load_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
 def _opened(path: str | os.PathLike[str]) -> Iterator[Any]:
     from safetensors import SafetensorError, safe_open
 
-    if not Path(path).is_file():
-        what = "is a folder" if Path(path).is_dir() else "does not exist"
-        raise CheckpointError(f"load: {path} {what}; expected a .safetensors file written by ts.save")
+    _check_there(path)
     try:
         with safe_open(path, framework="numpy") as file:
             yield file
@@ -82,6 +108,12 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[Any]:
         raise CheckpointError(
             f"load: {path} is not a complete safetensors file ({error}); it was cut short, or is of another format"
         ) from None
+
+
+def _check_there(path: str | os.PathLike[str]) -> None:
+    if not Path(path).is_file():
+        what = "is a folder" if Path(path).is_dir() else "does not exist"
+        raise CheckpointError(f"load: {path} {what}; expected a .safetensors or .pt file, such as ts.save writes")
 
 
 def _items(tensors: Any) -> Any:

@@ -6,5 +6,18 @@ from .adam import Adam, AdamW
 from .ema import EMA
 from .optimizer import Optimizer
 from .rmsprop import RMSprop
-from .schedules import CosineAnnealingLR, LambdaLR, LinearLR, LRScheduler, SequentialLR, StepLR, warmup_cosine
+from .schedules import (
+    CosineAnnealingLR,
+    ExponentialLR,
+    LambdaLR,
+    LinearLR,
+    LRScheduler,
+    MultiStepLR,
+    OneCycleLR,
+    PolynomialLR,
+    ReduceLROnPlateau,
+    SequentialLR,
+    StepLR,
+    warmup_cosine,
+)
 from .sgd import SGD

@@ -1,7 +1,8 @@
 """Learning-rate schedules under PyTorch's names: call `scheduler.step()` after each epoch (or step, as you count).
 
-Each is a function of the number of steps taken and of the group's initial rate alone. PyTorch's update the rate from
-its last value; the numbers agree to rounding, and here a resumed run gets the same bits whatever came between.
+Each but ReduceLROnPlateau is a function of the number of steps and of the group's initial rate alone. PyTorch's update
+the rate from its last value; the numbers agree to rounding, and here a resumed run gets the same bits whatever came
+between.
 """
 
 from __future__ import annotations
@@ -14,7 +15,10 @@ from typing import Any
 from ..errors import ArgumentError, CheckpointError
 from .optimizer import Optimizer
 
-__all__ = ["CosineAnnealingLR", "LRScheduler", "LambdaLR", "LinearLR", "SequentialLR", "StepLR", "warmup_cosine"]
+__all__ = [
+    "CosineAnnealingLR", "ExponentialLR", "LRScheduler", "LambdaLR", "LinearLR", "MultiStepLR", "OneCycleLR",
+    "PolynomialLR", "ReduceLROnPlateau", "SequentialLR", "StepLR", "warmup_cosine",
+]  # fmt: skip
 
 
 class LRScheduler:
@@ -75,6 +79,46 @@ class StepLR(LRScheduler):
     def lr_at(self, epoch: int, base_lr: float, group: int) -> float:
         """The rate after `epoch` steps."""
         return base_lr * self.gamma ** (epoch // self.step_size)
+
+
+class MultiStepLR(LRScheduler):
+    """lr = base · γ^(number of milestones reached); one that is listed twice counts twice."""
+
+    def __init__(
+        self, optimizer: Optimizer, milestones: Sequence[int], gamma: float = 0.1, last_epoch: int = -1
+    ) -> None:
+        if not all(isinstance(m, int) for m in milestones):
+            raise ArgumentError(f"MultiStepLR: milestones must be integers, got {list(milestones)}")
+        self.milestones, self.gamma = sorted(milestones), gamma
+        super().__init__(optimizer, last_epoch)
+
+    def lr_at(self, epoch: int, base_lr: float, group: int) -> float:
+        """The rate after `epoch` steps."""
+        return base_lr * self.gamma ** bisect_right(self.milestones, epoch)
+
+
+class ExponentialLR(LRScheduler):
+    """lr = base · γ^t."""
+
+    def __init__(self, optimizer: Optimizer, gamma: float, last_epoch: int = -1) -> None:
+        self.gamma = gamma
+        super().__init__(optimizer, last_epoch)
+
+    def lr_at(self, epoch: int, base_lr: float, group: int) -> float:
+        """The rate after `epoch` steps."""
+        return base_lr * self.gamma**epoch
+
+
+class PolynomialLR(LRScheduler):
+    """lr = base · (1 - min(t, n) / n)^power with n = total_iters. **Source** Liu et al. 2015 ("poly")."""
+
+    def __init__(self, optimizer: Optimizer, total_iters: int = 5, power: float = 1.0, last_epoch: int = -1) -> None:
+        self.total_iters, self.power = _positive("PolynomialLR", "total_iters", total_iters), power
+        super().__init__(optimizer, last_epoch)
+
+    def lr_at(self, epoch: int, base_lr: float, group: int) -> float:
+        """The rate after `epoch` steps."""
+        return base_lr * (1 - min(epoch, self.total_iters) / self.total_iters) ** self.power
 
 
 class LinearLR(LRScheduler):
@@ -143,8 +187,12 @@ class SequentialLR(LRScheduler):
                 f"SequentialLR: {len(schedulers)} schedulers need {len(schedulers) - 1} rising milestones, "
                 f"got {list(milestones)}"
             )
+        if not all(isinstance(s, LRScheduler) for s in schedulers):
+            raise ArgumentError("SequentialLR: takes schedules of the number of steps only, not ReduceLROnPlateau")
         if any(s.optimizer is not optimizer for s in schedulers):
             raise ArgumentError("SequentialLR: all schedulers must belong to the same optimizer")
+        if any(isinstance(s, OneCycleLR) and s.cycle_momentum for s in schedulers):
+            raise ArgumentError("SequentialLR: sets rates only; give OneCycleLR cycle_momentum=False")
         self.schedulers, self.milestones = list(schedulers), list(milestones)
         super().__init__(optimizer, last_epoch)
 
@@ -153,6 +201,178 @@ class SequentialLR(LRScheduler):
         turn = bisect_right(self.milestones, epoch)
         start = self.milestones[turn - 1] if turn else 0
         return self.schedulers[turn].lr_at(epoch - start, base_lr, group)
+
+
+class OneCycleLR(LRScheduler):
+    """Up from max_lr / div_factor to max_lr over `pct_start` of all steps, then down to 1 / final_div_factor of that start.
+
+    With `three_phase` down to the start as fast as up, and the rest to the end. Meanwhile momentum (or β₁) moves the
+    other way between `max_momentum` and `base_momentum`. Call `step()` after each batch; `total_steps`, or
+    `epochs` · `steps_per_epoch`, says how many there are. `max_lr` and the momenta may be lists, one for each group.
+    **Source** Smith & Topin 2017, section 2; the shapes of the phases are PyTorch's.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        max_lr: float | Sequence[float],
+        total_steps: int | None = None,
+        epochs: int | None = None,
+        steps_per_epoch: int | None = None,
+        pct_start: float = 0.3,
+        anneal_strategy: str = "cos",
+        cycle_momentum: bool = True,
+        base_momentum: float | Sequence[float] = 0.85,
+        max_momentum: float | Sequence[float] = 0.95,
+        div_factor: float = 25.0,
+        final_div_factor: float = 1e4,
+        three_phase: bool = False,
+        last_epoch: int = -1,
+    ) -> None:
+        if total_steps is None:
+            if epochs is None or steps_per_epoch is None:
+                raise ArgumentError("OneCycleLR: give total_steps, or epochs and steps_per_epoch")
+            total_steps = _positive("OneCycleLR", "epochs", epochs) * _positive(
+                "OneCycleLR", "steps_per_epoch", steps_per_epoch
+            )
+        if not 0 <= pct_start <= 1:
+            raise ArgumentError(f"OneCycleLR: pct_start must be between 0 and 1, got {pct_start}")
+        if anneal_strategy not in ("cos", "linear"):
+            raise ArgumentError(f"OneCycleLR: anneal_strategy must be 'cos' or 'linear', got {anneal_strategy!r}")
+        self.total_steps, self.cosine = _positive("OneCycleLR", "total_steps", total_steps), anneal_strategy == "cos"
+        self.ends = [pct_start * total_steps - 1, *([2 * pct_start * total_steps - 2] if three_phase else [])]
+        self.ends.append(total_steps - 1)
+        top = _for_each(optimizer, "OneCycleLR", "max_lr", max_lr)
+        first = [lr / div_factor for lr in top]
+        last = [lr / final_div_factor for lr in first]
+        self.rates = [first, top, *([first] if three_phase else []), last]
+        self.cycle_momentum = cycle_momentum
+        low, high = (
+            _for_each(optimizer, "OneCycleLR", name, m)
+            for name, m in (("base_momentum", base_momentum), ("max_momentum", max_momentum))
+        )
+        self.momenta = [high, low, high, high] if three_phase else [high, low, high]
+        self._claim(optimizer, first, last_epoch)
+        super().__init__(optimizer, last_epoch)
+
+    def _claim(self, optimizer: Optimizer, first: Sequence[float], last_epoch: int) -> None:
+        """Check that the momenta can be set, and make the first rate that from which the groups started."""
+        for group, lr in zip(optimizer.param_groups, first, strict=True):
+            if self.cycle_momentum and not ("momentum" in group or "betas" in group):
+                raise ArgumentError(
+                    f"OneCycleLR: {type(optimizer).__name__} has no momentum and no betas; pass cycle_momentum=False"
+                )
+            if last_epoch == -1:
+                group["initial_lr"] = lr
+
+    def _between(self, epoch: int, values: Sequence[Sequence[float]], group: int) -> float:
+        """The value after `epoch` steps, where phase i goes from values[i] to values[i + 1]."""
+        phase = next((i for i, end in enumerate(self.ends) if epoch <= end), len(self.ends) - 1)
+        start = self.ends[phase - 1] if phase else 0
+        length = self.ends[phase] - start
+        done = (epoch - start) / length if length else 1.0
+        a, b = values[phase][group], values[phase + 1][group]
+        return b + (a - b) / 2 * (math.cos(math.pi * done) + 1) if self.cosine else a + (b - a) * done
+
+    def lr_at(self, epoch: int, base_lr: float, group: int) -> float:
+        """The rate after `epoch` steps."""
+        return self._between(epoch, self.rates, group)
+
+    def step(self) -> None:
+        """Count one step and set rates and momenta. **Raises** ArgumentError beyond the last step."""
+        if self.last_epoch >= self.total_steps:
+            raise ArgumentError(f"OneCycleLR: step {self.last_epoch + 1} is beyond total_steps {self.total_steps}")
+        super().step()
+
+    def _set(self) -> None:
+        super()._set()
+        for i, group in enumerate(self.optimizer.param_groups if self.cycle_momentum else ()):
+            momentum = self._between(self.last_epoch, self.momenta, i)
+            if "betas" in group:
+                group["betas"] = (momentum, *group["betas"][1:])
+            else:
+                group["momentum"] = momentum
+
+
+class ReduceLROnPlateau:
+    """lr ← max(lr · factor, min_lr) once `metrics` has not improved for more than `patience` steps.
+
+    Better means below best · (1 - threshold), or best - threshold with `threshold_mode="abs"`; above and plus with
+    `mode="max"`. After a reduction `cooldown` steps pass uncounted. A change of at most `eps` is not made.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        mode: str = "min",
+        factor: float = 0.1,
+        patience: int = 10,
+        threshold: float = 1e-4,
+        threshold_mode: str = "rel",
+        cooldown: int = 0,
+        min_lr: float | Sequence[float] = 0,
+        eps: float = 1e-8,
+    ) -> None:
+        if factor >= 1:
+            raise ArgumentError(f"ReduceLROnPlateau: factor must be below 1, got {factor}")
+        if mode not in ("min", "max"):
+            raise ArgumentError(f"ReduceLROnPlateau: mode must be 'min' or 'max', got {mode!r}")
+        if threshold_mode not in ("rel", "abs"):
+            raise ArgumentError(f"ReduceLROnPlateau: threshold_mode must be 'rel' or 'abs', got {threshold_mode!r}")
+        self.optimizer, self.mode, self.factor, self.patience = optimizer, mode, factor, patience
+        self.threshold, self.threshold_mode, self.cooldown, self.eps = threshold, threshold_mode, cooldown, eps
+        self.min_lrs = _for_each(optimizer, "ReduceLROnPlateau", "min_lr", min_lr)
+        self.best = math.inf if mode == "min" else -math.inf
+        self.num_bad_epochs = self.cooldown_counter = self.last_epoch = 0
+
+    def step(self, metrics: Any) -> None:
+        """Take note of one value, a number or a Tensor with one element, and set the rates."""
+        current = float(metrics)
+        self.last_epoch += 1
+        if self._is_better(current):
+            self.best, self.num_bad_epochs = current, 0
+        else:
+            self.num_bad_epochs += 1
+        if self.cooldown_counter > 0:
+            self.cooldown_counter, self.num_bad_epochs = self.cooldown_counter - 1, 0
+        if self.num_bad_epochs > self.patience:
+            self._reduce()
+            self.cooldown_counter, self.num_bad_epochs = self.cooldown, 0
+
+    def _is_better(self, current: float) -> bool:
+        sign = 1 if self.mode == "min" else -1
+        if self.threshold_mode == "rel":
+            return sign * current < sign * self.best * (1 - sign * self.threshold)
+        return sign * current < sign * self.best - self.threshold
+
+    def _reduce(self) -> None:
+        for group, least in zip(self.optimizer.param_groups, self.min_lrs, strict=True):
+            lr = max(group["lr"] * self.factor, least)
+            if group["lr"] - lr > self.eps:
+                group["lr"] = lr
+
+    def get_last_lr(self) -> list[float]:
+        """The current rate of each group."""
+        return [group["lr"] for group in self.optimizer.param_groups]
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint needs beside the optimiser's state; the settings are not part of it."""
+        names = ("best", "num_bad_epochs", "cooldown_counter", "last_epoch")
+        return {**{name: getattr(self, name) for name in names}, "_last_lr": self.get_last_lr()}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on from a saved state, ours or PyTorch's; also sets the rates."""
+        rates = state_dict["_last_lr"]
+        if len(rates) != len(self.optimizer.param_groups):
+            raise CheckpointError(
+                f"ReduceLROnPlateau.load_state_dict: the state has {len(rates)} groups, "
+                f"the optimiser {len(self.optimizer.param_groups)}"
+            )
+        self.best, self.last_epoch = float(state_dict["best"]), int(state_dict["last_epoch"])
+        self.num_bad_epochs = int(state_dict["num_bad_epochs"])
+        self.cooldown_counter = int(state_dict["cooldown_counter"])
+        for group, lr in zip(self.optimizer.param_groups, rates, strict=True):
+            group["lr"] = float(lr)
 
 
 def warmup_cosine(
@@ -165,6 +385,15 @@ def warmup_cosine(
     if warmup == 0:
         return cosine
     return SequentialLR(optimizer, [LinearLR(optimizer, start_factor, 1.0, warmup), cosine], [warmup])
+
+
+def _for_each(optimizer: Optimizer, caller: str, name: str, value: float | Sequence[float]) -> list[float]:
+    """One value for each group of parameters."""
+    groups = len(optimizer.param_groups)
+    listed = list(value) if isinstance(value, Sequence) else [value] * groups
+    if len(listed) != groups:
+        raise ArgumentError(f"{caller}: got {len(listed)} values of {name} for {groups} groups")
+    return listed
 
 
 def _positive(caller: str, name: str, value: int) -> int:
