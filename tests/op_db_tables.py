@@ -53,11 +53,13 @@ def _not_an_image(sample: Any) -> bool:
     return sample.input.ndim != 4
 
 
-_RANDOM = ("bernoulli", "empty", "empty_like", "multinomial", "new_empty", "normal", "rand_like", "randint", "randint_like",
-           "randn", "randn_like", "uniform")  # fmt: skip
+_RANDOM = (
+    "bernoulli", "empty", "empty_like", "multinomial", "new_empty", "normal", "rand_like", "randint", "randint_like",
+    "randn", "randn_like", "uniform",
+)  # fmt: skip
 
 PREDICATES: dict[str, tuple[tuple[str, Predicate], ...]] = {
-    **{name: (("random result", _always),) for name in _RANDOM},
+    **dict.fromkeys(_RANDOM, (("random result", _always),)),
     "nn.functional.dropout": (("random result", _drops),),
     "nn.functional.dropout2d": (("random result", _drops),),
     "nn.functional.scaled_dot_product_attention": (("random result", lambda s: _argument(s, 3, "dropout_p", 0.0) > 0),),
@@ -88,11 +90,13 @@ def _number_beside_tensor(sample: Any) -> bool:
     return any(isinstance(v, torch.Tensor) for v in values) and any(isinstance(v, int | float) for v in values)
 
 
-_TAKE_NUMBERS = ("eq", "ne", "lt", "le", "gt", "ge", "max", "min", "maximum", "minimum", "logical_and", "logical_or",
-                 "logical_xor", "__radd__", "__rmul__", "__rand__", "__ror__", "__rxor__")  # fmt: skip
+_TAKE_NUMBERS = (
+    "eq", "ne", "lt", "le", "gt", "ge", "max", "min", "maximum", "minimum", "logical_and", "logical_or", "logical_xor",
+    "__radd__", "__rmul__", "__rand__", "__ror__", "__rxor__",
+)  # fmt: skip
 
 # Errors of PyTorch that are limits which we rightly do not have: (which error inputs, why).
-ACCEPTED: dict[str, tuple[Predicate, str]] = {name: (_number_beside_tensor, NUMBER) for name in _TAKE_NUMBERS}
+ACCEPTED: dict[str, tuple[Predicate, str]] = dict.fromkeys(_TAKE_NUMBERS, (_number_beside_tensor, NUMBER))
 
 # Functions that speak under another name, which is theirs here as well.
 SPEAKS_AS = {"__rmod__": "remainder", "view_as": "reshape", "expand_as": "broadcast_to", "expand": "broadcast_to"}
