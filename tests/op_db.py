@@ -31,6 +31,7 @@ from tinyseg.errors import TinysegError
 
 KINDS = ("values", "gradients", "second derivatives", "errors")
 TOLERANCE = {"values": 1e-9, "gradients": 1e-7, "second derivatives": 1e-6}
+DEFAULT_LAYOUTS = (torch.preserve_format, torch.contiguous_format, torch.strided)  # what every Tensor has here
 SOURCES = [pathlib.Path(ts.__file__).resolve().parent, pathlib.Path(ts.__file__).resolve().parent.parent / "kernels"]
 
 
@@ -162,7 +163,7 @@ def reason_against(entry: Entry, sample: Any) -> str | None:
         return "more than 64 axes"
     if "out" in sample.kwargs:
         return "out="
-    if any(isinstance(v, torch.memory_format | torch.layout) for v in everything) or "pin_memory" in sample.kwargs:
+    if any(_is_layout(v) and v not in DEFAULT_LAYOUTS for v in everything) or sample.kwargs.get("pin_memory"):
         return "memory layout"
     if any(isinstance(v, torch.Generator) for v in everything):
         return "random result"
@@ -198,12 +199,13 @@ class Plan:
 
     samples: list[Any]
     shapes_only: list[Any]  # random results: only shape and type can agree
+    accepted: list[Any]  # error inputs that mean something here
     against: collections.Counter[str]
 
 
 def planned(entry: Entry, kind: str) -> Plan:
     """Sort the samples of one check into those that apply and the reasons against the others."""
-    plan = Plan([], [], collections.Counter())
+    plan = Plan([], [], [], collections.Counter())
     for drawn in samples_of(entry, kind):
         sample = drawn.sample_input if kind == "errors" else drawn
         reason = reason_against(entry, sample)
@@ -217,11 +219,18 @@ def planned(entry: Entry, kind: str) -> Plan:
             plan.against[reason] += 1
             if reason == "random result" and kind == "values":
                 plan.shapes_only.append(sample)
+            if reason == "accepted here":
+                plan.accepted.append(sample)
     return plan
 
 
 def _arguments(sample: Any) -> tuple[Any, ...]:
-    return (sample.input, *sample.args), sample.kwargs
+    """What follows from the sample, (positional, by name), without a layout that is the only one here."""
+    return (sample.input, *sample.args), {k: v for k, v in sample.kwargs.items() if not _is_layout(v)}
+
+
+def _is_layout(value: Any) -> bool:
+    return isinstance(value, torch.memory_format | torch.layout)
 
 
 def _takes_gradient(value: Any) -> bool:
@@ -477,6 +486,7 @@ def failures(entry: Entry, kind: str) -> list[str]:
     }[kind]
     runs = [(s, functools.partial(check, entry, s, TOLERANCE.get(kind, 0.0))) for s in plan.samples]
     runs += [(s, functools.partial(check_values, entry, s, 0.0, shapes_only=True)) for s in plan.shapes_only]
+    runs += [(s, functools.partial(ours_of, entry, s, {})) for s in plan.accepted]
     found = []
     with one_thread():
         for sample, run in runs:

@@ -91,7 +91,7 @@ def _number_beside_tensor(sample: Any) -> bool:
 
 
 _TAKE_NUMBERS = (
-    "eq", "ne", "lt", "le", "gt", "ge", "max", "min", "maximum", "minimum", "logical_and", "logical_or", "logical_xor",
+    "eq", "ne", "lt", "le", "gt", "ge", "logical_and", "logical_or", "logical_xor",
     "__radd__", "__rmul__", "__rand__", "__ror__", "__rxor__",
 )  # fmt: skip
 
@@ -127,6 +127,11 @@ _FAILING: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("gather", _ALL, _GATHER),
     ("index_select", _ALL, "an input without axes raises NumPy's error"),
     ("cat", _ALL, "PyTorch skips tensors of shape (0,)"),
+    ("masked_fill", (*_ALL[1:], "errors"), "a Tensor as value takes no gradient, and may have axes"),
+    ("maximum", ("errors",), "a number is accepted beside a Tensor"),
+    ("minimum", ("errors",), "a number is accepted beside a Tensor"),
+    ("max[binary]", ("errors",), "a number is accepted beside a Tensor"),
+    ("min[binary]", ("errors",), "a number is accepted beside a Tensor"),
     ("t", ("errors",), "more than two axes are transposed instead of refused"),
     ("std[unbiased]", _ALL, "std(x, True): a boolean in the place of dim is `unbiased`"),
     ("var[unbiased]", _ALL, "var(x, True): a boolean in the place of dim is `unbiased`"),
