@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,8 +12,8 @@ import numpy as np
 from . import random
 from .device import array_module, to_device
 from .engine import Tensor
-from .errors import DTypeError, ShapeError
-from .ops.checks import DEFAULT_FLOAT
+from .errors import ArgumentError, DTypeError, ShapeError
+from .ops.checks import DEFAULT_FLOAT, element_type, tensor_arg
 
 __all__ = [
     "arange", "empty", "eye", "full", "full_like", "linspace", "ones", "ones_like",
@@ -42,82 +44,171 @@ def tensor(data: Any, dtype: Any = None, device: str | None = None, requires_gra
     return Tensor(to_device(array, device), requires_grad)
 
 
-def _shape(size: tuple[Any, ...]) -> tuple[int, ...]:
+def _shape(caller: str, size: tuple[Any, ...]) -> tuple[int, ...]:
     shape = tuple(size[0]) if len(size) == 1 and isinstance(size[0], Sequence) else size
     if any(not isinstance(n, int | np.integer) or n < 0 for n in shape):
-        raise ShapeError(f"a shape is made of integers that are not negative, got {shape}")
+        raise ShapeError(f"{caller}: size must be integers that are not negative, got {shape}")
     return tuple(int(n) for n in shape)
 
 
-def _made(array: Any, dtype: Any, device: str | None, requires_grad: bool) -> Tensor:
-    return Tensor(to_device(array.astype(dtype or array.dtype, copy=False), device), requires_grad)
+def _made(caller: str, array: Any, dtype: Any, device: str | None, requires_grad: bool) -> Tensor:
+    wanted = array.dtype if dtype is None else element_type(caller, dtype)
+    return Tensor(to_device(array.astype(wanted, copy=False), device), requires_grad)
+
+
+def _filled(caller: str, size: Any, value: Any, dtype: Any, device: str | None, requires_grad: bool) -> Tensor:
+    wanted = element_type(caller, DEFAULT_FLOAT if dtype is None else dtype)
+    return _made(caller, np.full(_shape(caller, size), value, wanted), None, device, requires_grad)
 
 
 def zeros(*size: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
     """Zeros, float32 unless `dtype` says otherwise."""
-    return _made(np.zeros(_shape(size), dtype or DEFAULT_FLOAT), None, device, requires_grad)
+    return _filled("zeros", size, 0, dtype, device, requires_grad)
 
 
 def ones(*size: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
     """Ones, float32 unless `dtype` says otherwise."""
-    return _made(np.ones(_shape(size), dtype or DEFAULT_FLOAT), None, device, requires_grad)
+    return _filled("ones", size, 1, dtype, device, requires_grad)
 
 
 def empty(*size: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
     """A Tensor to be filled; it starts as zeros, so that a forgotten element is never random."""
-    return zeros(*size, dtype=dtype, device=device, requires_grad=requires_grad)
+    return _filled("empty", size, 0, dtype, device, requires_grad)
 
 
 def full(
-    size: Any, fill_value: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False
+    size: Any, fill_value: Any, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False
 ) -> Tensor:
-    """`fill_value` everywhere."""
-    value = tensor(fill_value, dtype)
-    return _made(np.full(_shape((size,)), value.data), None, device, requires_grad)
+    """`fill_value` everywhere; without `dtype` its type: float32, int64 or bool."""
+    value = _number("full", "fill_value", fill_value)
+    return _filled("full", (size,), value, tensor(value).dtype if dtype is None else dtype, device, requires_grad)
 
 
-def zeros_like(input: Tensor, dtype: Any = None, requires_grad: bool = False) -> Tensor:
-    """Zeros with the shape, type and device of `input`."""
-    return Tensor(array_module(input.data).zeros_like(input.data, dtype=dtype), requires_grad)
+def zeros_like(input: Tensor, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+    """Zeros with the shape, and unless told otherwise the type and device, of `input`."""
+    return _like("zeros_like", input, 0, dtype, device, requires_grad)
 
 
-def ones_like(input: Tensor, dtype: Any = None, requires_grad: bool = False) -> Tensor:
-    """Ones with the shape, type and device of `input`."""
-    return Tensor(array_module(input.data).ones_like(input.data, dtype=dtype), requires_grad)
+def ones_like(input: Tensor, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+    """Ones with the shape, and unless told otherwise the type and device, of `input`."""
+    return _like("ones_like", input, 1, dtype, device, requires_grad)
 
 
-def full_like(input: Tensor, fill_value: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
-    """`fill_value` with the shape, type and device of `input`."""
-    return Tensor(array_module(input.data).full_like(input.data, fill_value, dtype=dtype), requires_grad)
+def full_like(
+    input: Tensor, fill_value: Any, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
+    """`fill_value` with the shape, and unless told otherwise the type and device, of `input`."""
+    return _like("full_like", input, _number("full_like", "fill_value", fill_value), dtype, device, requires_grad)
 
 
-def arange(*bounds: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
-    """start, start + step, ... below end: `arange(end)`, `arange(start, end)`, `arange(start, end, step)`."""
-    whole = all(isinstance(b, int | np.integer) for b in bounds)
-    return _made(np.arange(*bounds), dtype or (np.int64 if whole else DEFAULT_FLOAT), device, requires_grad)
+def _like(caller: str, input: Tensor, value: Any, dtype: Any, device: str | None, requires_grad: bool) -> Tensor:
+    x = tensor_arg(caller, "input", input).data
+    wanted = x.dtype if dtype is None else element_type(caller, dtype)
+    return Tensor(to_device(array_module(x).full(x.shape, value, wanted), device), requires_grad)
 
 
-def linspace(start: float, end: float, steps: int, dtype: Any = None, device: str | None = None) -> Tensor:
-    """`steps` equally spaced numbers from `start` to `end`, both included."""
-    return _made(np.linspace(start, end, steps), dtype or DEFAULT_FLOAT, device, False)
+def _number(caller: str, name: str, value: Any) -> Any:
+    """A bound as a Python number; a Tensor without axes gives its element."""
+    if isinstance(value, Tensor | np.ndarray) and value.ndim:
+        raise ShapeError(f"{caller}: {name} must be a number, got shape {value.shape}")
+    value = value.item() if hasattr(value, "item") else value
+    if not isinstance(value, int | float):
+        raise DTypeError(f"{caller}: {name} must be a number, got {value!r}")
+    return value
 
 
-def eye(n: int, m: int | None = None, dtype: Any = None, device: str | None = None) -> Tensor:
-    """Ones on the diagonal of an (n, m) matrix of zeros."""
-    return _made(np.eye(n, m), dtype or DEFAULT_FLOAT, device, False)
+def arange(
+    start: Any = None,
+    end: Any = None,
+    step: Any = 1,
+    *,
+    dtype: Any = None,
+    device: str | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """start, start + step, ... below end: `arange(end)`, `arange(start, end)`, `arange(start, end, step)`.
+
+    Without `dtype` integers give int64 and anything else float32.
+    **Raises** ArgumentError for a step that is 0 or leads away from `end`, and for bounds that are not finite.
+    """
+    if end is None:
+        start, end = 0, start
+    named = ("start", 0 if start is None else start), ("end", end), ("step", step)
+    first, last, by = (_number("arange", name, value) for name, value in named)
+    if by == 0:
+        raise ArgumentError("arange: step must not be 0")
+    if not (math.isfinite(first) and math.isfinite(last) and math.isfinite(by)):
+        raise ArgumentError(f"arange: start, end and step must be finite, got {first}, {last}, {by}")
+    if (last - first) * by < 0:
+        raise ArgumentError(f"arange: from {first} to {last} there is no way in steps of {by}")
+    whole = isinstance(first, int) and isinstance(last, int) and isinstance(by, int)
+    count = -(-(last - first) // by) if whole else math.ceil((last - first) / by)
+    values = first + np.arange(count) * by  # each from the start: no error adds up
+    return _made("arange", values, dtype or (np.int64 if whole else DEFAULT_FLOAT), device, requires_grad)
+
+
+def linspace(
+    start: Any,
+    end: Any,
+    steps: int,
+    *,
+    dtype: Any = None,
+    device: str | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """`steps` equally spaced numbers from `start` to `end`, both included. **Raises** ArgumentError for steps < 0."""
+    first, last = _number("linspace", "start", start), _number("linspace", "end", end)
+    count = _count("linspace", "steps", steps)
+    return _made("linspace", np.linspace(first, last, count), dtype or DEFAULT_FLOAT, device, requires_grad)
+
+
+def eye(
+    n: int, m: int | None = None, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
+    """Ones on the diagonal of an (n, m) matrix of zeros. **Raises** ArgumentError for negative sizes."""
+    rows = _count("eye", "n", n)
+    columns = rows if m is None else _count("eye", "m", m)
+    return _made("eye", np.eye(rows, columns), dtype or DEFAULT_FLOAT, device, requires_grad)
+
+
+def _count(caller: str, name: str, value: Any) -> int:
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise DTypeError(f"{caller}: {name} must be an integer, got {value!r}") from None
+    if number < 0:
+        raise ArgumentError(f"{caller}: {name} must not be negative, got {number}")
+    return number
 
 
 def rand(*size: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
     """Uniform random numbers in [0, 1) from the generator that `manual_seed` seeds."""
-    return _made(random.default_generator().random(_shape(size)), dtype or DEFAULT_FLOAT, device, requires_grad)
+    values = random.default_generator().random(_shape("rand", size))
+    return _made("rand", np.asarray(values), dtype or DEFAULT_FLOAT, device, requires_grad)
 
 
 def randn(*size: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
     """Normal random numbers from the generator that `manual_seed` seeds."""
-    values = random.default_generator().standard_normal(_shape(size))
-    return _made(np.asarray(values), dtype or DEFAULT_FLOAT, device, requires_grad)
+    values = random.default_generator().standard_normal(_shape("randn", size))
+    return _made("randn", np.asarray(values), dtype or DEFAULT_FLOAT, device, requires_grad)
 
 
-def randint(low: int, high: int, size: Any, dtype: Any = None, device: str | None = None) -> Tensor:
-    """Uniform random integers from `low` to `high` - 1."""
-    return _made(random.default_generator().integers(low, high, _shape((size,))), dtype or np.int64, device, False)
+def randint(
+    low: Any = 0,
+    high: Any = None,
+    size: Any = None,
+    *,
+    dtype: Any = None,
+    device: str | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Uniform random integers from `low` to `high` - 1: `randint(low, high, size)` or `randint(high, size)`."""
+    if size is None:
+        high, size = None, high
+    if high is None:
+        low, high = 0, low
+    first, last = _number("randint", "low", low), _number("randint", "high", high)
+    if first >= last:
+        raise ArgumentError(f"randint: low must be below high, got {first} and {last}")
+    values = random.default_generator().integers(first, last, _shape("randint", (size,)))
+    return _made("randint", np.asarray(values), dtype or np.int64, device, requires_grad)

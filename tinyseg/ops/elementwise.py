@@ -363,19 +363,29 @@ def sign(input: Tensor) -> Tensor:
     return Sign()(tensor_arg("sign", "input", input))
 
 
-def to(input: Tensor, *args: Any, dtype: Any = None, device: str | None = None) -> Tensor:
-    """The Tensor in another element type and/or on another device; itself if nothing changes.
+def to(
+    input: Tensor,
+    *args: Any,
+    dtype: Any = None,
+    device: str | None = None,
+    non_blocking: bool = False,
+    copy: bool = False,
+) -> Tensor:
+    """The Tensor in another element type and/or on another device; itself if nothing changes, unless `copy`.
 
-    `t.to(ts.float64)`, `t.to("cuda")`, `t.to("cpu", ts.float32)`, `t.to(other)`.
+    `t.to(ts.float64)`, `t.to("cuda")`, `t.to("cpu", ts.float32)`, `t.to(other)`; `non_blocking` and `copy` may follow.
+    `non_blocking` is accepted and every copy is waited for.
     """
-    for arg in args:
+    flags = [arg for arg in args if isinstance(arg, bool)]
+    for arg in args[: len(args) - len(flags)]:
         if isinstance(arg, Tensor):
             dtype, device = arg.dtype, arg.device
         elif isinstance(arg, str) and arg.partition(":")[0] in ("cpu", "cuda"):
             device = arg
         else:
             dtype = arg
-    x = tensor_arg("to", "input", input)
+    x = given = tensor_arg("to", "input", input)
     if dtype is not None and (wanted := element_type("to", dtype)) != x.dtype:
         x = Cast(wanted)(x)
-    return x if device in (None, x.device) else Move(str(device))(x)
+    x = x if device in (None, x.device) else Move(str(device))(x)
+    return Clone()(x) if x is given and (copy or flags[1:] == [True]) else x

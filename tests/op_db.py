@@ -1,0 +1,498 @@
+"""PyTorch's operator database as the oracle: what it offers, what of it applies here, and the four checks.
+
+An `OpInfo` names an operator and draws sample inputs, and inputs that must raise. Whatever operator resolves in tinyseg
+under PyTorch's own name is checked, so coverage grows with the library and nothing has to be registered: see `offered`.
+
+`planned` says, without running anything of ours, which samples a check runs on and why each of the others does not
+apply. The checks run the plan and `tests.parity` prints it, so the page states what the tests check.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import functools
+import inspect
+import pathlib
+import random
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numba
+import numpy as np
+import torch
+
+import tinyseg as ts
+from tests import op_db_tables as tables
+from tinyseg.errors import TinysegError
+
+KINDS = ("values", "gradients", "second derivatives", "errors")
+TOLERANCE = {"values": 1e-9, "gradients": 1e-7, "second derivatives": 1e-6}
+DEFAULT_LAYOUTS = (torch.preserve_format, torch.contiguous_format, torch.strided)  # what every Tensor has here
+SOURCES = [pathlib.Path(ts.__file__).resolve().parent, pathlib.Path(ts.__file__).resolve().parent.parent / "kernels"]
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """PyTorch's warnings are not ours to mend; those of tinyseg stay errors."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """The samples are tiny: waking a second thread for each would take longer than computing it."""
+    before = numba.get_num_threads(), torch.get_num_threads()
+    numba.set_num_threads(1)
+    torch.set_num_threads(1)
+    yield
+    numba.set_num_threads(before[0])
+    torch.set_num_threads(before[1])
+
+
+@functools.cache
+def database() -> list[Any]:
+    """All of PyTorch's OpInfos; the import takes seconds."""
+    with quiet():
+        from torch.testing._internal.common_methods_invocations import op_db
+    return op_db
+
+
+# --- our function for PyTorch's name ---------------------------------------------------------------------------------
+
+
+def resolved(name: str) -> Callable[..., Any] | None:
+    """Our function under PyTorch's name: in `nn.functional`, in `tinyseg`, or a method or property of Tensor."""
+    if name in tables.CALLED_OTHERWISE:
+        return tables.CALLED_OTHERWISE[name] if resolved_path(name) else None
+    path = resolved_path(name)
+    if path is None:
+        return None
+    found = functools.reduce(getattr, path.removeprefix("ts.").split("."), ts)
+    return (lambda x: getattr(x, name)) if isinstance(found, property) else found
+
+
+@functools.cache
+def resolved_path(name: str) -> str | None:
+    """Where our function stands, as a user would write it."""
+    if name.startswith("nn.functional."):
+        return f"ts.{name}" if callable(getattr(ts.nn.functional, name.rpartition(".")[2], None)) else None
+    if "." in name:
+        return None
+    if callable(getattr(ts, name, None)):
+        return f"ts.{name}"
+    return f"ts.Tensor.{name}" if hasattr(ts.Tensor, name) else None
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """One OpInfo that tinyseg offers."""
+
+    info: Any
+    function: Callable[..., Any]
+    path: str
+
+    @property
+    def name(self) -> str:
+        return self.info.name
+
+    @property
+    def id(self) -> str:
+        """The name, with the variant in brackets where there is one."""
+        return self.name + (f"[{self.info.variant_test_name}]" if self.info.variant_test_name else "")
+
+    @property
+    def dtype(self) -> Any:
+        """float64, or what the operator takes instead (bitwise logic: integers); None without any on the CPU."""
+        return next((t for t in (torch.float64, torch.int64, torch.complex128) if t in self.info.dtypes), None)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The checks that the operator has."""
+        differentiable = self.info.supports_autograd and self.dtype == torch.float64
+        errors = bool(samples_of(self, "errors"))
+        return tuple(k for k, has in zip(KINDS, (True, differentiable, differentiable, errors), strict=True) if has)
+
+
+@functools.cache
+def offered() -> list[Entry]:
+    """The OpInfos whose name resolves here."""
+    found = [(info, resolved(info.name), resolved_path(info.name)) for info in database()]
+    return [Entry(info, function, path) for info, function, path in found if function is not None and path is not None]
+
+
+@functools.cache
+def missing() -> list[str]:
+    """Names of the database that do not resolve here."""
+    return sorted({info.name for info in database()} - {e.name for e in offered()})
+
+
+# --- samples, and which of them apply --------------------------------------------------------------------------------
+
+
+def flat(value: Any) -> Iterator[Any]:
+    """Everything in nested lists, tuples, dictionaries and slices."""
+    if isinstance(value, torch.Size) or not isinstance(value, list | tuple | dict | slice):
+        yield value
+    elif isinstance(value, slice):
+        yield from (value.start, value.stop, value.step)
+    else:
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from flat(part)
+
+
+def reason_against(entry: Entry, sample: Any) -> str | None:
+    """Why the sample does not apply (a key of `tables.REASONS`), from the sample alone; None if it does."""
+    everything = list(flat((sample.input, sample.args, sample.kwargs)))
+    tensors = [t for t in everything if isinstance(t, torch.Tensor)]
+    if any(isinstance(v, complex) or getattr(_type_of(v), "is_complex", False) for v in everything):
+        return "complex"
+    if any(t.layout != torch.strided for t in tensors):
+        return "sparse"
+    if any(name is not None for t in tensors for name in getattr(t, "names", ())):
+        return "named tensors"
+    if any(_numpy_lacks(_type_of(v)) for v in everything):
+        return "element type"
+    if any(t.device.type != "cpu" for t in tensors):
+        return "device"
+    if any(t.ndim > 64 for t in tensors):
+        return "more than 64 axes"
+    if "out" in sample.kwargs:
+        return "out="
+    if any(_is_layout(v) and v not in DEFAULT_LAYOUTS for v in everything) or sample.kwargs.get("pin_memory"):
+        return "memory layout"
+    if any(isinstance(v, torch.Generator) for v in everything):
+        return "random result"
+    return next((reason for reason, holds in tables.PREDICATES.get(entry.name, ()) if holds(sample)), None)
+
+
+def _type_of(value: Any) -> Any:
+    return value if isinstance(value, torch.dtype) else getattr(value, "dtype", None)
+
+
+def _numpy_lacks(dtype: Any) -> bool:
+    if not isinstance(dtype, torch.dtype) or dtype == torch.bfloat16:
+        return False
+    return not hasattr(np, str(dtype).removeprefix("torch."))
+
+
+def samples_of(entry: Entry, kind: str) -> list[Any]:
+    """The database's samples for one check, the same in every process."""
+    torch.manual_seed(0)
+    np.random.seed(0)  # noqa: NPY002 (some samples are drawn with it)
+    random.seed(0)
+    with quiet():
+        if kind == "errors":
+            return list(entry.info.error_inputs("cpu")) if entry.info.error_inputs_func else []
+        if entry.dtype is None:
+            return []
+        return list(entry.info.sample_inputs("cpu", entry.dtype, requires_grad=kind != "values"))
+
+
+@dataclass
+class Plan:
+    """The samples that a check runs on, and how many do not apply for which reason."""
+
+    samples: list[Any]
+    shapes_only: list[Any]  # random results: only shape and type can agree
+    accepted: list[Any]  # error inputs that mean something here
+    against: collections.Counter[str]
+
+
+def planned(entry: Entry, kind: str) -> Plan:
+    """Sort the samples of one check into those that apply and the reasons against the others."""
+    plan = Plan([], [], [], collections.Counter())
+    for drawn in samples_of(entry, kind):
+        sample = drawn.sample_input if kind == "errors" else drawn
+        reason = reason_against(entry, sample)
+        if reason is None and kind == "errors" and entry.name in tables.ACCEPTED:
+            reason = "accepted here" if tables.ACCEPTED[entry.name][0](sample) else None
+        if reason is None and kind in KINDS[1:3] and not any(map(_takes_gradient, flat(_arguments(sample)))):
+            reason = "nothing to differentiate"
+        if reason is None:
+            plan.samples.append(sample)
+        else:
+            plan.against[reason] += 1
+            if reason == "random result" and kind == "values":
+                plan.shapes_only.append(sample)
+            if reason == "accepted here":
+                plan.accepted.append(sample)
+    return plan
+
+
+def _arguments(sample: Any) -> tuple[Any, ...]:
+    """What follows from the sample, (positional, by name), without a layout that is the only one here."""
+    return (sample.input, *sample.args), {k: v for k, v in sample.kwargs.items() if not _is_layout(v)}
+
+
+def _is_layout(value: Any) -> bool:
+    return isinstance(value, torch.memory_format | torch.layout)
+
+
+def _takes_gradient(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.requires_grad
+
+
+def arguments_of(entry: Entry, plan: Plan) -> set[str]:
+    """Names of our parameters that the plan's samples give a value to."""
+    names: set[str] = set()
+    signature = inspect.signature(entry.function)
+    variadic = {p.name for p in signature.parameters.values() if p.kind is p.VAR_KEYWORD}
+    for sample in plan.samples:
+        given, keywords = _arguments(sample)
+        with contextlib.suppress(TypeError):
+            bound = signature.bind(*given, **keywords).arguments
+            names |= {k for n, v in bound.items() for k in (v if n in variadic else [n])}
+    return names
+
+
+# --- from PyTorch's values to ours -----------------------------------------------------------------------------------
+
+
+def numpy_type(dtype: torch.dtype) -> np.dtype:
+    """Our element type for PyTorch's."""
+    if dtype == torch.bfloat16:
+        return ts.bfloat16
+    return np.dtype(str(dtype).removeprefix("torch."))
+
+
+def array_of(t: torch.Tensor) -> np.ndarray:
+    """A copy of the values."""
+    t = t.detach().contiguous()
+    if t.dtype == torch.bfloat16:
+        return t.view(torch.int16).numpy(force=True).view(ts.bfloat16).copy()
+    return t.numpy(force=True).copy()  # force: PyTorch's zero tensors have no memory
+
+
+def converted(value: Any, memo: dict[int, ts.Tensor]) -> Any:
+    """PyTorch's tensors, types, sizes and devices as ours, in lists, tuples, dictionaries and slices too.
+
+    `memo` holds our Tensor for the id of each of PyTorch's: one that is given twice is one leaf here as well.
+    """
+    if isinstance(value, torch.Tensor):
+        if id(value) not in memo:
+            memo[id(value)] = ts.tensor(array_of(value), requires_grad=value.requires_grad)
+        return memo[id(value)]
+    if isinstance(value, torch.dtype):
+        return numpy_type(value)
+    if isinstance(value, torch.device):
+        return str(value)
+    if isinstance(value, torch.Size):
+        return tuple(value)
+    if isinstance(value, slice):
+        return slice(*(converted(v, memo) for v in (value.start, value.stop, value.step)))
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*(converted(v, memo) for v in value))
+    if isinstance(value, list | tuple):
+        return type(value)(converted(v, memo) for v in value)
+    if isinstance(value, dict):
+        return {k: converted(v, memo) for k, v in value.items()}
+    return value
+
+
+def described(value: Any) -> str:
+    """A sample's arguments in a line: tensors by shape and type."""
+    if isinstance(value, torch.Tensor):
+        return f"{str(value.dtype).removeprefix('torch.')}{list(value.shape)}"
+    if isinstance(value, list | tuple) and not isinstance(value, torch.Size):
+        return "(" + ", ".join(map(described, value)) + ")"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{k}={described(v)}" for k, v in value.items()) + "}"
+    return repr(value)
+
+
+def listed(outputs: Any) -> list[Any]:
+    """Outputs without their nesting."""
+    return [v for y in outputs for v in listed(y)] if isinstance(outputs, tuple | list) else [outputs]
+
+
+def close(ours: Any, theirs: Any, tolerance: float, what: str) -> None:
+    """Same shape and type, and equal to `tolerance` of the largest element; NaN and infinity where the other has them.
+
+    Where the largest element is below 1, the tolerance is absolute: what cancels leaves no scale to compare with.
+    """
+    if not isinstance(theirs, torch.Tensor):
+        assert type(ours) is type(theirs), f"{what}: {type(ours).__name__}, PyTorch: {type(theirs).__name__}"
+        ours, theirs = np.asarray(ours), np.asarray(theirs)
+    else:
+        assert isinstance(ours, ts.Tensor), f"{what}: {type(ours).__name__}, PyTorch: a tensor"
+        ours, theirs = ours.data, array_of(theirs)
+    assert ours.shape == theirs.shape, f"{what}: shape {ours.shape}, PyTorch: {theirs.shape}"
+    assert ours.dtype == theirs.dtype, f"{what}: type {ours.dtype}, PyTorch: {theirs.dtype}"
+    if theirs.dtype.kind in "biu":
+        assert np.array_equal(ours, theirs), f"{what}: {ours}, PyTorch: {theirs}"
+        return
+    ours, theirs = ours.astype(np.float64), theirs.astype(np.float64)
+    scale = max(1.0, float(np.abs(theirs[np.isfinite(theirs)]).max(initial=0.0)))
+    apart = ~np.isclose(ours, theirs, rtol=0, atol=tolerance * scale, equal_nan=True)
+    assert not apart.any(), f"{what}: {ours[apart][:3]}, PyTorch: {theirs[apart][:3]} ({apart.sum()} of {apart.size})"
+
+
+# --- the checks: each takes a sample and raises AssertionError -------------------------------------------------------
+
+
+def theirs_of(entry: Entry, sample: Any) -> list[Any]:
+    """PyTorch's outputs."""
+    with quiet():
+        return listed(entry.info.op(sample.input, *sample.args, **sample.kwargs))
+
+
+def ours_of(entry: Entry, sample: Any, memo: dict[int, ts.Tensor], function: Any = None) -> list[Any]:
+    """Our outputs, of the entry's function or of another way to call it; `memo` keeps our leaves."""
+    given, keywords = (converted(v, memo) for v in _arguments(sample))
+    return listed((function or entry.function)(*given, **keywords))
+
+
+def check_values(entry: Entry, sample: Any, tolerance: float, shapes_only: bool = False) -> None:
+    """Every output, by our function and by our method of the same name where that is another function."""
+    theirs = theirs_of(entry, sample)
+    method = getattr(ts.Tensor, entry.name, None)
+    ways = [entry.function]
+    if entry.path == f"ts.{entry.name}" and callable(method) and method is not entry.function:
+        ways += [method] if isinstance(sample.input, torch.Tensor) and entry.name not in tables.CALLED_OTHERWISE else []
+    for function in ways:
+        ours = ours_of(entry, sample, {}, function)
+        assert len(ours) == len(theirs), f"{len(ours)} outputs, PyTorch: {len(theirs)}"
+        for y, t in zip(ours, theirs, strict=True):
+            if shapes_only:
+                assert (tuple(y.shape), y.dtype) == (tuple(t.shape), numpy_type(t.dtype)), "shape and type"
+            else:
+                close(y, t, tolerance, "value")
+
+
+@dataclass
+class Derivatives:
+    """Gradients of one sample on both sides for the same random weights u of the outputs."""
+
+    ours: list[Any]
+    theirs: list[Any]
+    leaves: list[Any]  # ours: the inputs and u
+    their_leaves: list[Any]
+
+
+def gradients(entry: Entry, sample: Any, create_graph: bool) -> Derivatives | None:
+    """d<u, outputs>/d(inputs) on both sides; None where no output depends on an input (a cast to integers)."""
+    memo: dict[int, ts.Tensor] = {}
+    inputs = list({id(t): t for t in flat(_arguments(sample)) if _takes_gradient(t)}.values())
+    theirs, ours = theirs_of(entry, sample), ours_of(entry, sample, memo)
+    pairs = [(y, t) for y, t in zip(ours, theirs, strict=True) if isinstance(t, torch.Tensor) and t.requires_grad]
+    if not pairs:
+        assert not any(isinstance(y, ts.Tensor) and y.requires_grad for y in ours), "a graph where PyTorch has none"
+        return None
+    rng = np.random.default_rng(0)
+    weights = [np.asarray(rng.standard_normal(tuple(t.shape))) for _, t in pairs]
+    their_us = [
+        torch.tensor(u, requires_grad=create_graph).to(t.dtype) for u, (_, t) in zip(weights, pairs, strict=True)
+    ]
+    our_us = [
+        ts.tensor(u.astype(y.dtype), requires_grad=create_graph) for u, (y, _) in zip(weights, pairs, strict=True)
+    ]
+    xs = [memo[id(t)] for t in inputs]
+    assert any(y.requires_grad for y, _ in pairs), "no graph where PyTorch has one"
+    ys, us = zip(*[(y, u) for (y, _), u in zip(pairs, our_us, strict=True) if y.requires_grad], strict=True)
+    with quiet():
+        found = torch.autograd.grad(
+            [t for _, t in pairs], inputs, their_us, create_graph=create_graph, materialize_grads=True
+        )
+    gs = ts.grad(ys, xs, us, create_graph=create_graph, materialize_grads=True)
+    return Derivatives(list(gs), list(found), [*xs, *our_us], [*inputs, *their_us])
+
+
+def check_gradients(entry: Entry, sample: Any, tolerance: float) -> None:
+    """The gradient of every input that requires one."""
+    d = gradients(entry, sample, create_graph=False)
+    for g, t in zip(d.ours, d.theirs, strict=True) if d else ():
+        close(g, t, tolerance, "gradient")
+
+
+def check_second_derivatives(entry: Entry, sample: Any, tolerance: float) -> None:
+    """The gradient of <v, gradient>, with respect to the inputs and to the weights u of the outputs.
+
+    Where PyTorch has no second derivative, ours is checked against differences.
+    """
+    if not entry.info.supports_gradgrad:
+        check_by_differences(entry, sample)
+        return
+    d = gradients(entry, sample, create_graph=True)
+    if d is None:
+        return
+    rng = np.random.default_rng(1)
+    vs = [rng.standard_normal(tuple(t.shape)) for t in d.theirs]
+    with quiet():
+        total = sum((t * torch.tensor(v).to(t.dtype)).sum() for t, v in zip(d.theirs, vs, strict=True))
+        theirs = [torch.zeros_like(t) for t in d.their_leaves]
+        if total.requires_grad:
+            theirs = torch.autograd.grad(total, d.their_leaves, materialize_grads=True)
+    ours = sum((g * ts.tensor(v.astype(g.dtype))).sum() for g, v in zip(d.ours, vs, strict=True))
+    gs = [ts.zeros_like(x) for x in d.leaves]
+    if ours.requires_grad:
+        gs = ts.grad(ours, d.leaves, materialize_grads=True)
+    for g, t in zip(gs, theirs, strict=True):
+        close(g, t.detach(), tolerance, "second derivative")
+
+
+def check_by_differences(entry: Entry, sample: Any) -> None:
+    """Our first and second derivatives against central differences."""
+    memo: dict[int, ts.Tensor] = {}
+    given, keywords = (converted(v, memo) for v in _arguments(sample))
+    leaves = [x for x in memo.values() if x.requires_grad]
+
+    def function(*xs: ts.Tensor) -> list[Any]:
+        swapped = dict(zip(map(id, leaves), xs, strict=True))
+        return listed(entry.function(*replaced(given, swapped), **replaced(keywords, swapped)))
+
+    assert ts.gradcheck(function, leaves, order=2, atol=1e-5, rtol=1e-4)
+
+
+def replaced(value: Any, swapped: dict[int, Any]) -> Any:
+    """Nested arguments with some Tensors exchanged."""
+    if isinstance(value, list | tuple):
+        return type(value)(replaced(v, swapped) for v in value)
+    if isinstance(value, dict):
+        return {k: replaced(v, swapped) for k, v in value.items()}
+    return swapped.get(id(value), value)
+
+
+def check_error(entry: Entry, sample: Any) -> None:
+    """One of our errors, raised by our code, whose message names the function."""
+    try:
+        ours_of(entry, sample, {})
+    except Exception as error:
+        raised = error
+    else:
+        raise AssertionError("no error")
+    ours = isinstance(raised, TinysegError) and isinstance(raised, ValueError | TypeError | RuntimeError | IndexError)
+    assert ours, f"{type(raised).__name__}, not an error of ours: {raised}"
+    raised_in = pathlib.Path(traceback.extract_tb(raised.__traceback__)[-1].filename).resolve()
+    assert any(folder in raised_in.parents for folder in SOURCES), f"raised in {raised_in}"
+    names = {entry.name.rpartition(".")[2].strip("_"), getattr(entry.function, "__name__", "").strip("_")}
+    names |= {name.removeprefix("r") for name in names}  # __radd__ is add
+    names.add(tables.SPEAKS_AS.get(entry.name, ""))
+    assert any(name and name in str(raised) for name in names), f"the message names no function: {raised}"
+
+
+def failures(entry: Entry, kind: str) -> list[str]:
+    """A line for each sample of the plan on which the check fails."""
+    plan = planned(entry, kind)
+    check = {
+        "values": check_values,
+        "gradients": check_gradients,
+        "second derivatives": check_second_derivatives,
+        "errors": lambda entry, sample, _: check_error(entry, sample),
+    }[kind]
+    runs = [(s, functools.partial(check, entry, s, TOLERANCE.get(kind, 0.0))) for s in plan.samples]
+    runs += [(s, functools.partial(check_values, entry, s, 0.0, shapes_only=True)) for s in plan.shapes_only]
+    runs += [(s, functools.partial(ours_of, entry, s, {})) for s in plan.accepted]
+    found = []
+    with one_thread():
+        for sample, run in runs:
+            try:
+                run()
+            except Exception as error:
+                line = str(error).splitlines()[0] if str(error) else ""
+                found.append(f"{described(_arguments(sample))}: {type(error).__name__}: {line}")
+    return found

@@ -1,0 +1,140 @@
+"""What `tests.op_db` cannot find out by itself: the fixed reasons, the few names called otherwise, what still fails.
+
+Nothing has to be added here for a new operator: it is found under PyTorch's name. A table changes where an operator
+takes its arguments differently (`CALLED_OTHERWISE`), where its samples need a reason of their own (`PREDICATES`),
+where we rightly accept what PyTorch refuses (`ACCEPTED`), or where a failure is known and awaits its fix (`KNOWN`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+import tinyseg as ts
+
+# Why a sample does not apply. The list is fixed; a predicate on the sample decides, never an error of ours.
+REASONS = {
+    "complex": "complex numbers, which tinyseg does not have",
+    "sparse": "sparse tensors, which tinyseg does not have",
+    "named tensors": "names in the place of axis numbers",
+    "element type": "an element type that NumPy does not have (8-bit floats, quantised integers)",
+    "device": "tensors on PyTorch's meta device or another one than the CPU",
+    "1-D or 3-D": "one or three spatial axes, where tinyseg has the operator for images",
+    "out=": "writing into a given tensor: nothing is changed in place",
+    "memory layout": "memory_format, layout, strides or pinned memory: every Tensor is C-contiguous",
+    "more than 64 axes": "NumPy's arrays have at most 64",
+    "random result": "numbers drawn by another generator; shape and type are compared",
+    "nothing to differentiate": "no input that takes a gradient",
+    "outside the vocabulary": "a mode or form that is outside the project's vocabulary",
+    "accepted here": "an error in PyTorch but a meaningful call here; the section below says why",
+}
+
+# --- samples ---------------------------------------------------------------------------------------------------------
+
+Predicate = Callable[[Any], bool]
+
+
+def _argument(sample: Any, place: int, name: str, default: Any) -> Any:
+    return sample.kwargs.get(name, sample.args[place] if len(sample.args) > place else default)
+
+
+def _always(sample: Any) -> bool:
+    return True
+
+
+def _drops(sample: Any) -> bool:
+    """Whether dropout really draws."""
+    return bool(_argument(sample, 1, "training", True)) and 0 < _argument(sample, 0, "p", 0.5) < 1
+
+
+def _not_an_image(sample: Any) -> bool:
+    return sample.input.ndim != 4
+
+
+_RANDOM = (
+    "bernoulli", "empty", "empty_like", "multinomial", "new_empty", "normal", "rand_like", "randint", "randint_like",
+    "randn", "randn_like", "uniform",
+)  # fmt: skip
+
+PREDICATES: dict[str, tuple[tuple[str, Predicate], ...]] = {
+    **dict.fromkeys(_RANDOM, (("random result", _always),)),
+    "nn.functional.dropout": (("random result", _drops),),
+    "nn.functional.dropout2d": (("random result", _drops),),
+    "nn.functional.scaled_dot_product_attention": (("random result", lambda s: _argument(s, 3, "dropout_p", 0.0) > 0),),
+    "nn.functional.interpolate": (
+        ("1-D or 3-D", _not_an_image),
+        ("outside the vocabulary", lambda s: s.kwargs.get("mode") == "bicubic"),
+    ),
+    "nn.functional.grid_sample": (
+        ("1-D or 3-D", _not_an_image),
+        ("outside the vocabulary", lambda s: _argument(s, 1, "mode", "bilinear") == "bicubic"),
+    ),
+    "nn.functional.upsample_nearest": (("1-D or 3-D", _not_an_image),),
+    "nn.functional.upsample_bilinear": (("1-D or 3-D", _not_an_image),),
+}
+
+CALLED_OTHERWISE: dict[str, Callable[..., Any]] = {
+    "where": lambda input, condition, other: ts.where(condition, input, other),
+    "einsum": lambda operands, equation: ts.einsum(equation, *operands),
+}
+
+# --- errors ----------------------------------------------------------------------------------------------------------
+
+NUMBER = "a number may stand on either side of a Tensor"
+
+
+def _number_beside_tensor(sample: Any) -> bool:
+    values = (sample.input, *sample.args)
+    return any(isinstance(v, torch.Tensor) for v in values) and any(isinstance(v, int | float) for v in values)
+
+
+_TAKE_NUMBERS = (
+    "eq", "ne", "lt", "le", "gt", "ge", "logical_and", "logical_or", "logical_xor",
+    "__radd__", "__rmul__", "__rand__", "__ror__", "__rxor__",
+)  # fmt: skip
+
+# Errors of PyTorch that are limits which we rightly do not have: (which error inputs, why).
+ACCEPTED: dict[str, tuple[Predicate, str]] = dict.fromkeys(_TAKE_NUMBERS, (_number_beside_tensor, NUMBER))
+
+# Functions that speak under another name, which is theirs here as well.
+SPEAKS_AS = {"__rmod__": "remainder", "view_as": "reshape", "expand_as": "broadcast_to", "expand": "broadcast_to"}
+
+# --- known failures: a check that passes must leave this table -------------------------------------------------------
+
+_ALL = ("values", "gradients", "second derivatives")
+_AXIS = "a Tensor without axes comes out, or its gradient, with shape (1,)"
+_PAD = "an empty batch is refused in the modes other than 'constant'"
+_GATHER = "index and input of different rank where one has no element or no axis"
+
+# The name of an entry, the checks that fail, and why.
+_FAILING: tuple[tuple[str, tuple[str, ...], str], ...] = (
+    ("nn.functional.relu", _ALL, _AXIS),
+    ("nn.functional.silu", _ALL, _AXIS),
+    ("sigmoid", _ALL, _AXIS),
+    ("nn.functional.logsigmoid", _ALL[1:2], _AXIS),
+    ("nn.functional.softplus", _ALL[1:2], _AXIS),
+    ("nn.functional.mish", _ALL[1:], _AXIS),
+    ("nn.functional.binary_cross_entropy_with_logits", _ALL[1:2], _AXIS),
+    ("nn.functional.batch_norm", _ALL, "an input (C,) without a batch is refused where it is empty"),
+    ("nn.functional.pad[reflect]", _ALL, _PAD),
+    ("nn.functional.pad[replicate]", _ALL, _PAD),
+    ("nn.functional.pad[circular]", _ALL, _PAD),
+    ("nn.functional.interpolate[nearest-exact]", _ALL, "the mode is not offered yet"),
+    ("nn.functional.interpolate[area]", _ALL, "the mode is not offered yet"),
+    ("flip", _ALL, "dims is not accepted by name"),
+    ("gather", _ALL, _GATHER),
+    ("index_select", _ALL, "an input without axes raises NumPy's error"),
+    ("cat", _ALL, "PyTorch skips tensors of shape (0,)"),
+    ("masked_fill", (*_ALL[1:], "errors"), "a Tensor as value takes no gradient, and may have axes"),
+    ("maximum", ("errors",), "a number is accepted beside a Tensor"),
+    ("minimum", ("errors",), "a number is accepted beside a Tensor"),
+    ("max[binary]", ("errors",), "a number is accepted beside a Tensor"),
+    ("min[binary]", ("errors",), "a number is accepted beside a Tensor"),
+    ("t", ("errors",), "more than two axes are transposed instead of refused"),
+    ("std[unbiased]", _ALL, "std(x, True): a boolean in the place of dim is `unbiased`"),
+    ("var[unbiased]", _ALL, "var(x, True): a boolean in the place of dim is `unbiased`"),
+)
+
+KNOWN = {(name, kind): why for name, kinds, why in _FAILING for kind in kinds}
