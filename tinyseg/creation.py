@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from . import random
 from .device import array_module, to_device
 from .engine import Tensor
-from .errors import DTypeError, ShapeError
-from .ops.checks import DEFAULT_FLOAT
+from .errors import ArgumentError, DTypeError, ShapeError
+from .ops.checks import DEFAULT_FLOAT, tensor_arg
 
 __all__ = [
-    "arange", "empty", "eye", "from_numpy", "full", "full_like", "linspace", "ones", "ones_like",
-    "rand", "randint", "randn", "tensor", "zeros", "zeros_like",
+    "arange", "empty", "empty_like", "eye", "from_numpy", "full", "full_like", "linspace", "ones", "ones_like",
+    "tensor", "zeros", "zeros_like",
 ]  # fmt: skip
 
 
@@ -81,48 +81,92 @@ def full(
     return _made(np.full(_shape((size,)), value.data), None, device, requires_grad)
 
 
-def zeros_like(input: Tensor, dtype: Any = None, requires_grad: bool = False) -> Tensor:
-    """Zeros with the shape, type and device of `input`."""
-    return Tensor(array_module(input.data).zeros_like(input.data, dtype=dtype), requires_grad)
+def _beside(make: Any) -> Any:
+    """`t.new_...`: the function of creation with the type and device of a Tensor."""
+
+    def new(
+        self: Tensor, *args: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False
+    ) -> Tensor:
+        return make(*args, dtype=dtype or self.dtype, device=device or self.device, requires_grad=requires_grad)
+
+    new.__doc__ = f"`ts.{make.__name__}` with the type and device of this Tensor, where no other is asked for."
+    return new
 
 
-def ones_like(input: Tensor, dtype: Any = None, requires_grad: bool = False) -> Tensor:
-    """Ones with the shape, type and device of `input`."""
-    return Tensor(array_module(input.data).ones_like(input.data, dtype=dtype), requires_grad)
+def _like(input: Tensor, value: Any, dtype: Any, device: str | None, requires_grad: bool) -> Tensor:
+    array = array_module(input.data).full_like(input.data, value, dtype=dtype)
+    return Tensor(to_device(array, device), requires_grad)
 
 
-def full_like(input: Tensor, fill_value: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
-    """`fill_value` with the shape, type and device of `input`."""
-    return Tensor(array_module(input.data).full_like(input.data, fill_value, dtype=dtype), requires_grad)
+def zeros_like(input: Tensor, dtype: Any = None, requires_grad: bool = False, device: str | None = None) -> Tensor:
+    """Zeros with the shape, type and device of `input`, where no other is asked for."""
+    return _like(tensor_arg("zeros_like", "input", input), 0, dtype, device, requires_grad)
 
 
-def arange(*bounds: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+def ones_like(input: Tensor, dtype: Any = None, requires_grad: bool = False, device: str | None = None) -> Tensor:
+    """Ones with the shape, type and device of `input`, where no other is asked for."""
+    return _like(tensor_arg("ones_like", "input", input), 1, dtype, device, requires_grad)
+
+
+def empty_like(input: Tensor, dtype: Any = None, requires_grad: bool = False, device: str | None = None) -> Tensor:
+    """A Tensor to be filled, with the shape, type and device of `input`; it starts as zeros."""
+    return _like(tensor_arg("empty_like", "input", input), 0, dtype, device, requires_grad)
+
+
+def full_like(
+    input: Tensor, fill_value: Any, dtype: Any = None, requires_grad: bool = False, device: str | None = None
+) -> Tensor:
+    """`fill_value` with the shape, type and device of `input`, where no other is asked for."""
+    value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
+    return _like(tensor_arg("full_like", "input", input), value, dtype, device, requires_grad)
+
+
+def arange(
+    *bounds: Any,
+    start: Any = None,
+    end: Any = None,
+    step: Any = None,
+    dtype: Any = None,
+    device: str | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """start, start + step, ... below end: `arange(end)`, `arange(start, end)`, `arange(start, end, step)`."""
-    whole = all(isinstance(b, int | np.integer) for b in bounds)
-    return _made(np.arange(*bounds), dtype or (np.int64 if whole else DEFAULT_FLOAT), device, requires_grad)
+    given = {"start": start, "end": end, "step": step}
+    named = [name for name, value in given.items() if value is not None]
+    order = ["end"] if len(bounds) == 1 and end is None else [n for n in ("start", "end", "step") if n not in named]
+    if len(bounds) > len(order):
+        raise ArgumentError(f"arange: expected at most start, end and step, got {len(bounds) + len(named)} bounds")
+    given.update(zip(order, bounds, strict=False))
+    first, last, width = (given["start"] or 0), given["end"], 1 if given["step"] is None else given["step"]
+    first, last, width = (b.item() if isinstance(b, Tensor | np.generic) else b for b in (first, last, width))
+    if not all(isinstance(b, int | float) and math.isfinite(b) for b in (first, last, width)):
+        raise ArgumentError(f"arange: start, end and step must be finite numbers, got {first}, {last}, {width}")
+    if dtype is not None and np.dtype(dtype).kind in "iu":  # as in PyTorch, the bounds are cut off, not the numbers
+        first, last, width = int(first), int(last), int(width)
+    if width == 0 or (last - first) / width < 0:
+        raise ArgumentError(f"arange: step {width} does not lead from start {first} to end {last}")
+    whole = all(isinstance(b, int) for b in (first, last, width))
+    return _made(np.arange(first, last, width), dtype or (np.int64 if whole else DEFAULT_FLOAT), device, requires_grad)
 
 
-def linspace(start: float, end: float, steps: int, dtype: Any = None, device: str | None = None) -> Tensor:
+def linspace(
+    start: Any, end: Any, steps: int, dtype: Any = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
     """`steps` equally spaced numbers from `start` to `end`, both included."""
-    return _made(np.linspace(start, end, steps), dtype or DEFAULT_FLOAT, device, False)
+    if not isinstance(steps, int | np.integer) or steps < 0:
+        raise ArgumentError(f"linspace: steps must be an integer that is not negative, got {steps!r}")
+    ends = [e.item() if isinstance(e, Tensor) else e for e in (start, end)]
+    if dtype is not None and np.dtype(dtype).kind in "iu":
+        ends = [int(e) for e in ends]
+    return _made(np.linspace(*ends, steps), dtype or DEFAULT_FLOAT, device, requires_grad)
 
 
-def eye(n: int, m: int | None = None, dtype: Any = None, device: str | None = None) -> Tensor:
+def eye(
+    n: int, m: int | None = None, dtype: Any = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
     """Ones on the diagonal of an (n, m) matrix of zeros."""
-    return _made(np.eye(n, m), dtype or DEFAULT_FLOAT, device, False)
+    rows, columns = _shape((n, n if m is None else m))
+    return _made(np.eye(rows, columns), dtype or DEFAULT_FLOAT, device, requires_grad)
 
 
-def rand(*size: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
-    """Uniform random numbers in [0, 1) from the generator that `manual_seed` seeds."""
-    return _made(random.default_generator().random(_shape(size)), dtype or DEFAULT_FLOAT, device, requires_grad)
-
-
-def randn(*size: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
-    """Normal random numbers from the generator that `manual_seed` seeds."""
-    values = random.default_generator().standard_normal(_shape(size))
-    return _made(np.asarray(values), dtype or DEFAULT_FLOAT, device, requires_grad)
-
-
-def randint(low: int, high: int, size: Any, dtype: Any = None, device: str | None = None) -> Tensor:
-    """Uniform random integers from `low` to `high` - 1."""
-    return _made(random.default_generator().integers(low, high, _shape((size,))), dtype or np.int64, device, False)
+NEW = {f"new_{make.__name__}": _beside(make) for make in (tensor, zeros, ones, empty, full)}
