@@ -155,10 +155,10 @@ def linspace(
     """`steps` equally spaced numbers from `start` to `end`, both included."""
     if not isinstance(steps, int | np.integer) or steps < 0:
         raise ArgumentError(f"linspace: steps must be an integer that is not negative, got {steps!r}")
-    ends = [e.item() if isinstance(e, Tensor) else e for e in (start, end)]
+    first, last = (e.item() if isinstance(e, Tensor) else e for e in (start, end))
     if dtype is not None and np.dtype(dtype).kind in "iu":
-        ends = [int(e) for e in ends]
-    return _made(np.linspace(*ends, steps), dtype or DEFAULT_FLOAT, device, requires_grad)
+        first, last = int(first), int(last)
+    return _made(np.linspace(first, last, int(steps)), dtype or DEFAULT_FLOAT, device, requires_grad)
 
 
 def eye(
