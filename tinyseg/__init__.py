@@ -16,15 +16,13 @@ from .backward import grad
 from .creation import (
     arange,
     empty,
+    empty_like,
     eye,
     full,
     full_like,
     linspace,
     ones,
     ones_like,
-    rand,
-    randint,
-    randn,
     tensor,
     zeros,
     zeros_like,
@@ -135,6 +133,18 @@ from .ops.reduce import (
     var,
     var_mean,
 )
+from .ops.sampling import (
+    bernoulli,
+    multinomial,
+    normal,
+    rand,
+    rand_like,
+    randint,
+    randint_like,
+    randn,
+    randn_like,
+    randperm,
+)
 from .ops.shape import (
     broadcast_to,
     cat,
@@ -149,7 +159,7 @@ from .ops.shape import (
     transpose,
     unsqueeze,
 )
-from .random import manual_seed
+from .random import Generator, get_rng_state, initial_seed, manual_seed, seed, set_rng_state
 
 concat = concatenate = cat
 moveaxis, swapdims = movedim, swapaxes

@@ -9,15 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from . import random
 from .device import array_module, to_device
 from .engine import Tensor
 from .errors import ArgumentError, DTypeError, ShapeError
 from .ops.checks import DEFAULT_FLOAT, element_type, tensor_arg
 
 __all__ = [
-    "arange", "empty", "eye", "full", "full_like", "linspace", "ones", "ones_like",
-    "rand", "randint", "randn", "tensor", "zeros", "zeros_like",
+    "arange", "empty", "empty_like", "eye", "full", "full_like", "linspace", "ones", "ones_like",
+    "tensor", "zeros", "zeros_like",
 ]  # fmt: skip
 
 
@@ -92,6 +91,11 @@ def zeros_like(input: Tensor, *, dtype: Any = None, device: str | None = None, r
 def ones_like(input: Tensor, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
     """Ones with the shape, and unless told otherwise the type and device, of `input`."""
     return _like("ones_like", input, 1, dtype, device, requires_grad)
+
+
+def empty_like(input: Tensor, *, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+    """A Tensor to be filled, with the shape, type and device of `input`; it starts as zeros."""
+    return _like("empty_like", input, 0, dtype, device, requires_grad)
 
 
 def full_like(
@@ -181,34 +185,16 @@ def _count(caller: str, name: str, value: Any) -> int:
     return number
 
 
-def rand(*size: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
-    """Uniform random numbers in [0, 1) from the generator that `manual_seed` seeds."""
-    values = random.default_generator().random(_shape("rand", size))
-    return _made("rand", np.asarray(values), dtype or DEFAULT_FLOAT, device, requires_grad)
+def _beside(make: Any) -> Any:
+    """`t.new_...`: the function of creation with the type and device of a Tensor."""
+
+    def new(
+        self: Tensor, *args: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False
+    ) -> Tensor:
+        return make(*args, dtype=dtype or self.dtype, device=device or self.device, requires_grad=requires_grad)
+
+    new.__doc__ = f"`ts.{make.__name__}` with the type and device of this Tensor, where no other is asked for."
+    return new
 
 
-def randn(*size: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
-    """Normal random numbers from the generator that `manual_seed` seeds."""
-    values = random.default_generator().standard_normal(_shape("randn", size))
-    return _made("randn", np.asarray(values), dtype or DEFAULT_FLOAT, device, requires_grad)
-
-
-def randint(
-    low: Any = 0,
-    high: Any = None,
-    size: Any = None,
-    *,
-    dtype: Any = None,
-    device: str | None = None,
-    requires_grad: bool = False,
-) -> Tensor:
-    """Uniform random integers from `low` to `high` - 1: `randint(low, high, size)` or `randint(high, size)`."""
-    if size is None:
-        high, size = None, high
-    if high is None:
-        low, high = 0, low
-    first, last = _number("randint", "low", low), _number("randint", "high", high)
-    if first >= last:
-        raise ArgumentError(f"randint: low must be below high, got {first} and {last}")
-    values = random.default_generator().integers(first, last, _shape("randint", (size,)))
-    return _made("randint", np.asarray(values), dtype or np.int64, device, requires_grad)
+NEW = {f"new_{make.__name__}": _beside(make) for make in (tensor, zeros, ones, empty, full)}

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from . import exchange
+from . import creation, exchange
 from .engine import Tensor
 from .errors import BoundsError, DTypeError, GraphError, ShapeError
 from .ops import activation as act
-from .ops import arrange, choice, comparison, elementwise, functions, indexing, linalg, order, reduce, shape
+from .ops import arrange, choice, comparison, elementwise, functions, indexing, linalg, order, reduce, sampling, shape
 
 __all__: list[str] = []
 
@@ -164,6 +164,9 @@ TABLE: dict[str, Any] = {
     **{f.__name__: f for f in (shape.transpose, shape.broadcast_to, shape.split, shape.chunk, shape.flip)},
     **{f.__name__: f for f in (linalg.matmul, linalg.mm, linalg.bmm, linalg.mv, linalg.dot, linalg.outer)},
     **{f.__name__: f for f in (linalg.addmm, linalg.baddbmm)},
+    "bernoulli": sampling.bernoulli,
+    "multinomial": sampling.multinomial,
+    **creation.NEW,
     "reshape_as": lambda self, other: shape.reshape(self, *other.shape),
     "moveaxis": arrange.movedim,
     "swapdims": arrange.swapaxes,

@@ -2,8 +2,10 @@
 
 from . import (
     activations,
+    arranging,
     convolution,
     elementwise,
+    indexing,
     linalg,
     losses,
     normalisation,
@@ -18,8 +20,10 @@ __all__ = [
     "CASES",
     "Case",
     "activations",
+    "arranging",
     "convolution",
     "elementwise",
+    "indexing",
     "linalg",
     "listed",
     "losses",

@@ -79,4 +79,24 @@ def elementwise_rows() -> None:
         row(name, lambda m, x, n=name: getattr(m, n)(x), given([0.0, np.nan, np.inf, -np.inf]), differentiable=())
 
 
+def function_rows() -> None:
+    """Functions of one number, bounds with axes, lerp."""
+    for name in ("expm1", "exp2", "erf", "atan"):
+        top(name, "normal", normal(2, 3))
+    for name in ("log1p", "log2", "log10", "tan"):
+        top(name, "positive", positive(2, 3))
+    for name in ("floor", "ceil", "trunc", "round"):
+        top(name, "apart", apart(3, 4, scale=3.7))
+        top(name, "integers", integers(-3, 4, 5))
+    top("round", "decimals", given([0.12, -1.37, 2.51]), decimals=1)
+    top("round", "tens", given([12.0, -37.1, 251.0]), decimals=-1)
+    row("log2[whole]", lambda m, x: m.floor(m.log2(x)), given(2.0 ** np.arange(1, 9)), differentiable=())
+    bounds = given([-0.51, 0.2, 1.0, -2.5, 0.73]), given([0.73, 0.4, 0.9, 2.5, 0.93])
+    row("clamp[crossed bounds]", lambda m, x, a, b: m.clamp(x, a, b), apart(4, 5), *bounds)
+    row("clamp[one Tensor]", lambda m, x, a: (m.clamp(x, a), m.clamp(x, max=a)), apart(4, 5), bounds[0])
+    row("clamp[stretched]", lambda m, x, a: m.clamp(x, a, a + 1.0), apart(1, 5), given([[-1.0], [0.13]]))
+    row("lerp", lambda m, a, b, w: (m.lerp(a, b, 0.3), a.lerp(b, w)), normal(2, 3), normal(3), positive(2, 1))
+
+
 elementwise_rows()
+function_rows()

@@ -486,10 +486,10 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     x = tensor_arg("nonzero", "input", input)
     xp = array_module(x.data)
     if as_tuple:
-        return tuple(Tensor(i) for i in xp.atleast_1d(x.data).nonzero())
+        return tuple(Tensor(xp.ascontiguousarray(i)) for i in xp.atleast_1d(x.data).nonzero())
     if x.ndim == 0:
         return Tensor(xp.zeros((int(bool(x.data)), 0), np.int64))
-    return Tensor(xp.stack(x.data.nonzero(), axis=1).astype(np.int64))
+    return Tensor(xp.ascontiguousarray(xp.stack(x.data.nonzero(), axis=1), dtype=np.int64))
 
 
 def argwhere(input: Tensor) -> Tensor:

@@ -187,6 +187,8 @@ def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype:
         y = cat([pairs, GetItem((*before, slice(n - 1, n)))(y)], place) if n % 2 else pairs
     if n == 0:
         y = Sum((place,), True)(y) + 1  # nothing adds up to 0, in the right type
+    elif y.data.size == x.data.size:
+        y = y.clone()  # nothing was multiplied
     y = reshape(y, (*y.shape[:place], *((1,) if keepdim and x.ndim else ()), *y.shape[place + 1 :]))
     return _narrowed(y, input, dtype)
 
