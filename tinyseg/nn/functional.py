@@ -22,6 +22,8 @@ from ..ops.activation import (
     tanh,
 )
 from ..ops.conv import conv2d, conv_transpose2d
+from ..ops.fold import fold, unfold
+from ..ops.grid import affine_grid, grid_sample
 from ..ops.linalg import linear
 from ..ops.loss import (
     binary_cross_entropy_with_logits,
@@ -45,14 +47,17 @@ from ..ops.pool import (
     max_unpool2d,
 )
 from ..ops.resize import interpolate, upsample, upsample_bilinear, upsample_nearest
+from ..ops.shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle
 
 __all__ = [
     "adaptive_avg_pool2d",
     "adaptive_max_pool2d",
     "adaptive_max_pool2d_with_indices",
+    "affine_grid",
     "avg_pool2d",
     "batch_norm",
     "binary_cross_entropy_with_logits",
+    "channel_shuffle",
     "conv2d",
     "conv_transpose2d",
     "cross_entropy",
@@ -60,7 +65,9 @@ __all__ = [
     "dropout",
     "dropout2d",
     "elu",
+    "fold",
     "gelu",
+    "grid_sample",
     "hardtanh",
     "interpolate",
     "l1_loss",
@@ -77,6 +84,8 @@ __all__ = [
     "mse_loss",
     "nll_loss",
     "pad",
+    "pixel_shuffle",
+    "pixel_unshuffle",
     "relu",
     "relu6",
     "sigmoid",
@@ -84,6 +93,7 @@ __all__ = [
     "softmax",
     "softplus",
     "tanh",
+    "unfold",
     "upsample",
     "upsample_bilinear",
     "upsample_nearest",
