@@ -52,6 +52,7 @@ from .ops.comparison import (
     lt,
     ne,
 )
+from .ops.conv import conv2d, conv_transpose2d
 from .ops.elementwise import abs_ as abs
 from .ops.elementwise import (
     add,
@@ -78,6 +79,7 @@ from .ops.elementwise import (
     where,
 )
 from .ops.linalg import matmul
+from .ops.pool import max_pool2d
 from .ops.reduce import all, amax, amin, any, argmax, argmin, logsumexp, max, mean, min, std, sum, var
 from .ops.shape import (
     broadcast_to,
@@ -95,6 +97,7 @@ from .ops.shape import (
     transpose,
     unsqueeze,
 )
+from .ops.shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle
 from .random import manual_seed
 
 __version__ = "0.1.0"

@@ -20,13 +20,14 @@ from .activation import (
 from .clip import clip_grad_norm_
 from .containers import ModuleDict, ModuleList, Sequential
 from .conv import Conv2d, ConvTranspose2d, Linear
+from .fold import ChannelShuffle, Fold, PixelShuffle, PixelUnshuffle, Unfold
 from .layers import (
-    AvgPool2d,
+    CircularPad2d,
+    ConstantPad2d,
     Dropout,
     Dropout2d,
     Flatten,
     Identity,
-    MaxPool2d,
     ReflectionPad2d,
     ReplicationPad2d,
     Upsample,
@@ -36,5 +37,6 @@ from .layers import (
 )
 from .loss import BCEWithLogitsLoss, CrossEntropyLoss, DiceLoss, L1Loss, MSELoss, NLLLoss
 from .module import Module, Parameter
-from .norm import BatchNorm1d, BatchNorm2d
+from .norm import BatchNorm1d, BatchNorm2d, LocalResponseNorm
+from .pool import AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, LPPool2d, MaxPool2d, MaxUnpool2d
 from .summary import summary

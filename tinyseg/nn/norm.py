@@ -1,4 +1,4 @@
-"""Batch normalisation layers."""
+"""Normalisation layers: of batches, and of neighbouring channels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from . import functional as F
 from . import init
 from .module import Module, Parameter
 
-__all__ = ["BatchNorm1d", "BatchNorm2d"]
+__all__ = ["BatchNorm1d", "BatchNorm2d", "LocalResponseNorm"]
 
 
 class _BatchNorm(Module):
@@ -110,3 +110,18 @@ class BatchNorm2d(_BatchNorm):
     """
 
     ndims = (4,)
+
+
+class LocalResponseNorm(Module):
+    """`functional.local_response_norm`: each channel divided by the energy of its `size` neighbours."""
+
+    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
+        super().__init__()
+        self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, C, *), the same shape."""
+        return F.local_response_norm(input, self.size, self.alpha, self.beta, self.k)
+
+    def extra_repr(self) -> str:
+        return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
