@@ -4,12 +4,14 @@ from . import (
     activations,
     convolution,
     elementwise,
+    folding,
     linalg,
     losses,
     normalisation,
     pooling,
     reductions,
     resizing,
+    sampling,
     shapes,
 )
 from .case import CASES, Case, listed
@@ -20,6 +22,7 @@ __all__ = [
     "activations",
     "convolution",
     "elementwise",
+    "folding",
     "linalg",
     "listed",
     "losses",
@@ -27,5 +30,6 @@ __all__ = [
     "pooling",
     "reductions",
     "resizing",
+    "sampling",
     "shapes",
 ]
