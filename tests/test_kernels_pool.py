@@ -170,3 +170,24 @@ def test_the_same_bits_every_time():
     for _ in range(5):
         again = pool.scatter(y, indices, (33, 31)), pool.avg_adjoint(y, geometry, (33, 31))
         assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+
+
+@DRAWN
+@given(st.integers(1, 8), st.integers(1, 8), st.integers(1, 9), st.integers(1, 9), st.integers(0, 99))
+def test_adaptive_max_equals_the_loops_and_pytorch(h, w, oh, ow, seed):
+    x = images((h, w), seed, np.float32)
+    x[0, 0, h // 2, w // 2] = np.nan
+    y, indices = pool.adaptive_max_forward(x, (oh, ow))
+    expected, places = reference.adaptive_max_forward(x, (oh, ow))
+    ty, ti = F.adaptive_max_pool2d(torch.from_numpy(x), (oh, ow), return_indices=True)
+    for values, where in ((expected, places), (ty.numpy(), ti.numpy())):
+        assert np.array_equal(y, values, equal_nan=True)
+        assert np.array_equal(indices, where)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
+def test_adaptive_max_of_half_types(dtype):
+    x = images((5, 4), 0).astype(dtype)
+    y, _ = pool.adaptive_max_forward(x, (2, 3))
+    assert y.dtype == dtype
+    assert np.array_equal(y.astype(np.float64), pool.adaptive_max_forward(x.astype(np.float64), (2, 3))[0])

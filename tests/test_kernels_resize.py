@@ -95,6 +95,51 @@ def test_bilinear_weights_equal_pytorch_s_at_many_sizes(corners):
             np.testing.assert_allclose(matrix, expected, atol=1e-12, err_msg=f"{size} -> {out}")
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_exact_nearest_chooses_pytorch_s_pixel_at_every_size(dtype):
+    for size in [*range(1, 20), 63, 100]:
+        line = torch.from_numpy(np.arange(size, dtype=dtype))[None, None]
+        for out in [*range(1, 40), 128, 333]:
+            chosen = kernel.nearest_exact_taps(size, out, dtype=dtype).by_output.source[0]
+            assert np.array_equal(chosen, F.interpolate(line, out, mode="nearest-exact").numpy()[0, 0]), (size, out)
+
+
+def test_small_planes_of_float64_round_as_float32():
+    """PyTorch has two kernels; the sum of the output's sides, up to 128 or above, says which."""
+    plane = torch.arange(6, dtype=torch.float64)[None, None, :, None]
+    for columns, dtype in ((54, np.float32), (55, np.float64)):
+        expected = F.interpolate(plane, (74, columns)).numpy()[0, 0, :, 0]
+        assert np.array_equal(kernel.nearest_taps(6, 74, dtype=dtype).by_output.source[0], expected)
+    assert not np.array_equal(kernel.nearest_taps(6, 74).by_output.source, kernel.nearest_taps(
+        6, 74, dtype=np.float64).by_output.source)  # fmt: skip
+
+
+@pytest.mark.parametrize("corners", [False, True])
+def test_cubic_and_area_weights_equal_pytorch_s_at_many_sizes(corners):
+    for size in [1, 2, 3, 5, 13, 40]:
+        identity = torch.eye(size, dtype=torch.float64)[:, None, None]  # one image per input pixel
+        for out in [1, 2, 3, 7, 15, 64]:
+            expected = F.interpolate(identity, (1, out), mode="bicubic", align_corners=corners)[:, 0, 0].T
+            matrix = dense(kernel.bicubic_taps(size, out, corners))
+            np.testing.assert_allclose(matrix, expected, atol=1e-12, err_msg=f"{size} -> {out}")
+            expected = F.adaptive_avg_pool1d(identity[:, 0], out)[:, 0].T
+            np.testing.assert_allclose(dense(kernel.area_taps(size, out)), expected, atol=1e-13)
+
+
+def test_cubic_scale_factors_are_used_as_given_even_where_the_size_stays():
+    row = torch.from_numpy(np.random.default_rng(0).standard_normal((1, 1, 1, 8)))
+    for scale, out in ((1.1, 8), (1.7, 13), (0.6, 4)):
+        mixed = dense(kernel.bicubic_taps(8, out, False, scale)) @ row.numpy()[0, 0, 0]
+        expected = F.interpolate(row, scale_factor=(1, scale), mode="bicubic", align_corners=False)
+        np.testing.assert_allclose(mixed, expected[0, 0, 0], atol=1e-12)
+
+
+def test_no_windows():
+    x, taps = np.ones((2, 1, 3, 4)), (kernel.area_taps(3, 0), kernel.area_taps(4, 2))
+    assert kernel.resize(x, *taps).shape == (2, 1, 0, 2)
+    assert np.array_equal(kernel.adjoint(np.ones((2, 1, 0, 2)), *taps), np.zeros_like(x))
+
+
 def test_golden_numbers():
     square = np.array([[[[1.0, 2.0], [3.0, 4.0]]]])
     half, corners = kernel.bilinear_taps(2, 4, False), kernel.bilinear_taps(2, 4, True)

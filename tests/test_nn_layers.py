@@ -56,7 +56,24 @@ LAYERS = [
     (lambda n: n.MaxPool2d(2, dilation=2), X3),
     (lambda n: n.AvgPool2d(3, 2, 1, True, False), X4),
     (lambda n: n.AvgPool2d((2, 3), divisor_override=4), X4),
+    (lambda n: n.LPPool2d(2, (2, 3), stride=2, ceil_mode=True), X4),
+    (lambda n: n.LPPool2d(4, 3), X3),
+    (lambda n: n.AdaptiveAvgPool2d(1), X4),
+    (lambda n: n.AdaptiveAvgPool2d((None, 3)), X3),
+    (lambda n: n.AdaptiveMaxPool2d((4, 11)), X4),
+    (lambda n: n.AdaptiveMaxPool2d((5, None)), X3),
+    (lambda n: n.LocalResponseNorm(3), X4),
+    (lambda n: n.LocalResponseNorm(2, 0.5, 0.6, 2.0), X3),
+    (lambda n: n.Unfold((3, 2), padding=1, stride=(2, 1)), X4),
+    (lambda n: n.Unfold(2, dilation=(1, 2)), X3),
+    (lambda n: n.Fold((4, 5), (2, 1), padding=(1, 0), stride=2), (2, 6, 9)),
+    (lambda n: n.PixelShuffle(2), X4),
+    (lambda n: n.PixelUnshuffle(3), (2, 1, 9, 6)),
+    (lambda n: n.ChannelShuffle(2), X4),
     (lambda n: n.Upsample(scale_factor=2), X4),
+    (lambda n: n.Upsample(scale_factor=1.3, mode="nearest-exact"), X4),
+    (lambda n: n.Upsample((5, 13), mode="bicubic"), X4),
+    (lambda n: n.Upsample((5, 3), mode="area"), X4),
     (lambda n: n.Upsample((5, 13), mode="bilinear"), X4),
     (lambda n: n.Upsample(scale_factor=(1.5, 2), mode="bilinear", align_corners=True), X4),
     (lambda n: n.Upsample(scale_factor=1.3, mode="bilinear", recompute_scale_factor=True), X4),
@@ -65,6 +82,9 @@ LAYERS = [
     (lambda n: n.ZeroPad2d((1, 2, 0, -1)), X4),
     (lambda n: n.ReflectionPad2d(3), X4),
     (lambda n: n.ReplicationPad2d((1, 2, 3, 4)), X4),
+    (lambda n: n.ConstantPad2d((1, 2, 0, -1), 3.5), X4),
+    (lambda n: n.CircularPad2d((1, 2, 3, -1)), X4),
+    (lambda n: n.CircularPad2d(2), X3),
     (lambda n: n.Flatten(), X4),
     (lambda n: n.Flatten(0, -2), X4),
     (lambda n: n.Identity(3, what="ever"), X4),
@@ -152,6 +172,24 @@ def test_max_pool_returns_indices():
     u, places = torch.nn.MaxPool2d(2, return_indices=True)(torch.tensor(x))
     np.testing.assert_array_equal(y.numpy(), u.numpy())
     np.testing.assert_array_equal(indices.numpy(), places.numpy())
+
+
+def test_adaptive_max_pool_returns_indices():
+    x = np.random.default_rng(0).standard_normal((1, 2, 6, 7))
+    y, indices = nn.AdaptiveMaxPool2d((4, 3), return_indices=True)(ts.tensor(x))
+    u, places = torch.nn.AdaptiveMaxPool2d((4, 3), return_indices=True)(torch.tensor(x))
+    np.testing.assert_array_equal(y.numpy(), u.numpy())
+    np.testing.assert_array_equal(indices.numpy(), places.numpy())
+
+
+@pytest.mark.parametrize("output_size", [None, (7, 6), (1, 2, 7, 6)])
+def test_max_unpool(output_size):
+    x = np.random.default_rng(0).standard_normal((1, 2, 7, 6))
+    ours, theirs = (n.MaxUnpool2d((2, 3), stride=(2, 3)) for n in (nn, torch.nn))
+    assert repr(ours) == repr(theirs)
+    y = ours(*nn.MaxPool2d((2, 3), return_indices=True)(ts.tensor(x)), output_size)
+    u = theirs(*torch.nn.MaxPool2d((2, 3), return_indices=True)(torch.tensor(x)), output_size)
+    np.testing.assert_array_equal(y.numpy(), u.numpy())
 
 
 @pytest.mark.parametrize("momentum", [0.1, 1.0, None])

@@ -92,9 +92,9 @@ MISTAKES = {  # what is called, the class of error, what the message says
     ),
     "interpolate both": (lambda: F.interpolate(IMAGE, 3, 2.0), ArgumentError, "one of them; got 3 and 2.0"),
     "interpolate mode": (
-        lambda: F.interpolate(IMAGE, 3, mode="bicubic"),
+        lambda: F.interpolate(IMAGE, 3, mode="cubic"),
         ArgumentError,
-        "'nearest' or 'bilinear', got 'bicubic'",
+        "mode must be one of 'nearest', 'nearest-exact', 'bilinear', 'bicubic', 'area', got 'cubic'",
     ),
     "interpolate antialias": (
         lambda: F.interpolate(IMAGE, 3, antialias=True),
@@ -104,7 +104,7 @@ MISTAKES = {  # what is called, the class of error, what the message says
     "interpolate corners": (
         lambda: F.interpolate(IMAGE, 3, align_corners=True),
         ArgumentError,
-        "align_corners is for mode 'bilinear'",
+        "align_corners is for modes 'bilinear' and 'bicubic'",
     ),
     "interpolate to nothing": (lambda: F.interpolate(IMAGE, scale_factor=0.1), ShapeError, "would have size (0, 0)"),
     "pad odd": (

@@ -73,6 +73,7 @@ from .ops.comparison import (
     lt,
     ne,
 )
+from .ops.conv import conv2d, conv_transpose2d
 from .ops.distance import cosine_similarity, pairwise_distance
 from .ops.einsum import einsum
 from .ops.elementwise import abs_ as abs
@@ -113,6 +114,7 @@ from .ops.indexing import (
 from .ops.linalg import addmm, baddbmm, bmm, dot, matmul, mm, mv, outer
 from .ops.norm import rms_norm
 from .ops.order import argsort, sort, topk
+from .ops.pool import max_pool2d
 from .ops.reduce import (
     all,
     amax,
@@ -159,6 +161,7 @@ from .ops.shape import (
     transpose,
     unsqueeze,
 )
+from .ops.shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle
 from .random import Generator, get_rng_state, initial_seed, manual_seed, seed, set_rng_state
 
 concat = concatenate = cat

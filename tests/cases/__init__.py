@@ -5,6 +5,7 @@ from . import (
     arranging,
     convolution,
     elementwise,
+    folding,
     indexing,
     linalg,
     losses,
@@ -12,6 +13,7 @@ from . import (
     pooling,
     reductions,
     resizing,
+    sampling,
     shapes,
 )
 from .case import CASES, Case, listed
@@ -23,6 +25,7 @@ __all__ = [
     "arranging",
     "convolution",
     "elementwise",
+    "folding",
     "indexing",
     "linalg",
     "listed",
@@ -31,5 +34,6 @@ __all__ = [
     "pooling",
     "reductions",
     "resizing",
+    "sampling",
     "shapes",
 ]

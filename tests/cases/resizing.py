@@ -8,7 +8,7 @@ from .case import functional, normal
 
 
 def resize_rows() -> None:
-    """Nearest and bilinear, up and down, by size and by scale."""
+    """Every mode, up and down, by size and by scale."""
     targets: dict[str, dict[str, Any]] = {
         "twice": {"scale_factor": 2},
         "up": {"size": (9, 7)},
@@ -17,18 +17,31 @@ def resize_rows() -> None:
         "same": {"size": (4, 5)},
         "mixed": {"scale_factor": (2.5, 0.6)},
         "fraction": {"scale_factor": 1.7},
+        "cut off": {"scale_factor": (1.3, 0.7)},
+        "the same size": {"scale_factor": 1.1},
         "fraction, recomputed": {"scale_factor": 1.7, "recompute_scale_factor": True},
     }
     modes: dict[str, dict[str, Any]] = {
         "nearest": {},
         "bilinear": {"mode": "bilinear"},
         "corners": {"mode": "bilinear", "align_corners": True},
+        "exact": {"mode": "nearest-exact"},
+        "bicubic": {"mode": "bicubic"},
+        "bicubic corners": {"mode": "bicubic", "align_corners": True},
+        "area": {"mode": "area"},
     }
     for mode, kwargs in modes.items():
         for label, target in targets.items():
-            functional("interpolate", f"{mode}, {label}", normal(2, 2, 4, 5), **target, **kwargs)
+            # there PyTorch's backward copies, although its bicubic forward does not
+            options = {"differentiable": ()} if (mode, label) == ("bicubic", "the same size") else {}
+            functional("interpolate", f"{mode}, {label}", normal(2, 2, 4, 5), options=options, **target, **kwargs)
         functional("interpolate", f"{mode}, empty batch", normal(0, 2, 4, 5), size=(8, 8), **kwargs)
         functional("interpolate", f"{mode}, from one pixel", normal(1, 2, 1, 1), size=(3, 2), **kwargs)
+    functional("upsample", "bilinear", normal(1, 2, 4, 5), size=(6, 3), mode="bilinear", align_corners=True)
+    functional("upsample_nearest", "scale", normal(1, 2, 4, 5), scale_factor=2)
+    functional("upsample_nearest", "size", normal(2, 1, 4, 5), args=((3, 8),))
+    functional("upsample_bilinear", "scale", normal(1, 2, 4, 5), scale_factor=(1.5, 2))
+    functional("upsample_bilinear", "size", normal(2, 1, 4, 5), size=7)
 
 
 resize_rows()

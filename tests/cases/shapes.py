@@ -89,6 +89,14 @@ def pad_rows() -> None:
         functional("pad", mode, normal(2, 1, 4, 5), args=((1, 2, 3, 0),), mode=mode)
         functional("pad", f"{mode}, three axes", normal(2, 4, 5), args=((2, 1),), mode=mode)
         functional("pad", f"{mode}, crop and widen", normal(1, 1, 4, 5), args=((-1, 2, 1, -2),), mode=mode)
+        functional("pad", f"{mode}, nothing", normal(1, 1, 4, 5), args=((0, 0, 0, 0),), mode=mode)
+        functional("pad", f"{mode}, empty batch", normal(0, 1, 4, 5), args=((1, 2, 0, 1),), mode=mode)
+        functional("pad", f"{mode}, value 0", normal(1, 4, 5), args=((1, 2),), mode=mode, value=0)
+    functional("pad", "value None", normal(2, 3), args=((1, 2),), value=None)
+    functional("pad", "integers", integers(0, 9, 2, 3), args=((1, 2),), value=7)
+    functional("pad", "no axis", normal(2, 3), args=((),))
+    functional("pad", "an empty axis", normal(2, 0), args=((1, 2),))
+    functional("pad", "to nothing", normal(2, 3), args=((-1, -2),))
     functional("pad", "replicate far", normal(1, 1, 2, 2), args=((5, 3, 4, 1),), mode="replicate")
 
 

@@ -33,14 +33,15 @@ from .activation import (
 from .clip import clip_grad_norm_
 from .containers import ModuleDict, ModuleList, Sequential
 from .conv import Conv2d, ConvTranspose2d, Linear
+from .fold import ChannelShuffle, Fold, PixelShuffle, PixelUnshuffle, Unfold
 from .layers import (
-    AvgPool2d,
+    CircularPad2d,
+    ConstantPad2d,
     Dropout,
     Dropout1d,
     Dropout2d,
     Flatten,
     Identity,
-    MaxPool2d,
     ReflectionPad2d,
     ReplicationPad2d,
     Upsample,
@@ -74,6 +75,8 @@ from .norm import (
     InstanceNorm1d,
     InstanceNorm2d,
     LayerNorm,
+    LocalResponseNorm,
     RMSNorm,
 )
+from .pool import AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, LPPool2d, MaxPool2d, MaxUnpool2d
 from .summary import summary

@@ -36,6 +36,8 @@ from ..ops.activation import (
 )
 from ..ops.conv import conv2d, conv_transpose2d
 from ..ops.distance import cosine_embedding_loss, cosine_similarity, normalize, pairwise_distance
+from ..ops.fold import fold, unfold
+from ..ops.grid import affine_grid, grid_sample
 from ..ops.linalg import linear
 from ..ops.loss import cross_entropy, dice_loss, focal_loss, nll_loss, sigmoid_focal_loss
 from ..ops.norm import batch_norm, group_norm, instance_norm, layer_norm, rms_norm
@@ -63,16 +65,19 @@ from ..ops.pool import (
     max_unpool2d,
 )
 from ..ops.resize import interpolate, upsample, upsample_bilinear, upsample_nearest
+from ..ops.shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle
 
 __all__ = [
     "adaptive_avg_pool2d",
     "adaptive_max_pool2d",
     "adaptive_max_pool2d_with_indices",
+    "affine_grid",
     "avg_pool2d",
     "batch_norm",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "celu",
+    "channel_shuffle",
     "conv2d",
     "conv_transpose2d",
     "cosine_embedding_loss",
@@ -84,9 +89,11 @@ __all__ = [
     "dropout2d",
     "elu",
     "focal_loss",
+    "fold",
     "gaussian_nll_loss",
     "gelu",
     "glu",
+    "grid_sample",
     "group_norm",
     "hardshrink",
     "hardsigmoid",
@@ -113,6 +120,8 @@ __all__ = [
     "normalize",
     "pad",
     "pairwise_distance",
+    "pixel_shuffle",
+    "pixel_unshuffle",
     "poisson_nll_loss",
     "prelu",
     "relu",
@@ -131,6 +140,7 @@ __all__ = [
     "tanh",
     "tanhshrink",
     "threshold",
+    "unfold",
     "upsample",
     "upsample_bilinear",
     "upsample_nearest",

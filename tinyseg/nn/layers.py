@@ -1,4 +1,4 @@
-"""Layers without parameters: pooling, resizing, padding, dropout, reshaping."""
+"""Layers without parameters: resizing, padding, dropout, reshaping. Pooling and shuffles have files of their own."""
 
 from __future__ import annotations
 
@@ -11,72 +11,9 @@ from . import functional as F
 from .module import Module
 
 __all__ = [
-    "AvgPool2d", "Dropout", "Dropout1d", "Dropout2d", "Flatten", "Identity", "MaxPool2d", "ReflectionPad2d",
+    "CircularPad2d", "ConstantPad2d", "Dropout", "Dropout1d", "Dropout2d", "Flatten", "Identity", "ReflectionPad2d",
     "ReplicationPad2d", "Upsample", "UpsamplingBilinear2d", "UpsamplingNearest2d", "ZeroPad2d",
 ]  # fmt: skip
-
-
-class MaxPool2d(Module):
-    """`functional.max_pool2d`; with `return_indices` the places of the maxima come along."""
-
-    def __init__(
-        self,
-        kernel_size: Any,
-        stride: Any = None,
-        padding: Any = 0,
-        dilation: Any = 1,
-        return_indices: bool = False,
-        ceil_mode: bool = False,
-    ) -> None:
-        super().__init__()
-        self.kernel_size, self.padding, self.dilation = kernel_size, padding, dilation
-        self.stride = kernel_size if stride is None else stride
-        self.return_indices, self.ceil_mode = return_indices, ceil_mode
-
-    def forward(self, input: Tensor) -> Any:
-        """(N, C, H, W) to (N, C, OH, OW)."""
-        return F.max_pool2d(
-            input, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, self.return_indices
-        )
-
-    def extra_repr(self) -> str:
-        return (
-            f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}, "
-            f"dilation={self.dilation}, ceil_mode={self.ceil_mode}"
-        )
-
-
-class AvgPool2d(Module):
-    """`functional.avg_pool2d`."""
-
-    def __init__(
-        self,
-        kernel_size: Any,
-        stride: Any = None,
-        padding: Any = 0,
-        ceil_mode: bool = False,
-        count_include_pad: bool = True,
-        divisor_override: int | None = None,
-    ) -> None:
-        super().__init__()
-        self.kernel_size, self.padding = kernel_size, padding
-        self.stride = kernel_size if stride is None else stride
-        self.ceil_mode, self.count_include_pad, self.divisor_override = ceil_mode, count_include_pad, divisor_override
-
-    def forward(self, input: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, C, OH, OW)."""
-        return F.avg_pool2d(
-            input,
-            self.kernel_size,
-            self.stride,
-            self.padding,
-            self.ceil_mode,
-            self.count_include_pad,
-            self.divisor_override,
-        )
-
-    def extra_repr(self) -> str:
-        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
 
 class Upsample(Module):
@@ -143,6 +80,23 @@ class _Pad2d(Module):
         return f"{self.padding}"
 
 
+class ConstantPad2d(_Pad2d):
+    """The number `value` around the last two axes; negative widths crop."""
+
+    mode = "constant"
+
+    def __init__(self, padding: Any, value: float) -> None:
+        super().__init__(padding)
+        self.value = value
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(..., H, W) to (..., top + H + bottom, left + W + right)."""
+        return F.pad(input, self.padding, self.mode, self.value)
+
+    def extra_repr(self) -> str:
+        return f"padding={self.padding}, value={self.value}"
+
+
 class ZeroPad2d(_Pad2d):
     """Zeros around the last two axes; negative widths crop."""
 
@@ -159,6 +113,12 @@ class ReplicationPad2d(_Pad2d):
     """The edges of the planes repeated."""
 
     mode = "replicate"
+
+
+class CircularPad2d(_Pad2d):
+    """The planes repeated as on a torus."""
+
+    mode = "circular"
 
 
 class _Dropout(Module):

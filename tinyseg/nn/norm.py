@@ -1,4 +1,4 @@
-"""Normalisation layers: batch, instance, group, layer and RMS norm."""
+"""Normalisation layers: batch, instance, group, layer and RMS norm; and over neighbouring channels."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from . import init
 from .module import Module, Parameter
 
 __all__ = [
-    "BatchNorm1d", "BatchNorm2d", "GroupNorm", "InstanceNorm1d", "InstanceNorm2d", "LayerNorm", "RMSNorm",
+    "BatchNorm1d", "BatchNorm2d", "GroupNorm", "InstanceNorm1d", "InstanceNorm2d", "LayerNorm", "LocalResponseNorm",
+    "RMSNorm",
 ]  # fmt: skip
 
 
@@ -270,6 +271,21 @@ class RMSNorm(Module):
 
     def extra_repr(self) -> str:
         return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+
+
+class LocalResponseNorm(Module):
+    """`functional.local_response_norm`: each channel divided by the energy of its `size` neighbours."""
+
+    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
+        super().__init__()
+        self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, C, *), the same shape."""
+        return F.local_response_norm(input, self.size, self.alpha, self.beta, self.k)
+
+    def extra_repr(self) -> str:
+        return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
 
 
 def _shape_of(caller: str, normalized_shape: Any) -> tuple[int, ...]:

@@ -100,13 +100,13 @@ def conv2d(
     stride, dilation = pair("conv2d", "stride", stride, 1), pair("conv2d", "dilation", dilation, 1)
     around = padding if isinstance(padding, str) else pair("conv2d", "padding", padding, 0)
     _check("conv2d", input, weight, groups)
-    if weight.shape[0] % groups:
-        raise ShapeError(f"conv2d: groups {groups} must divide the {weight.shape[0]} filters of weight {weight.shape}")
     if input.shape[-3] != weight.shape[1] * groups:
         raise ShapeError(
             f"conv2d: weight expects {weight.shape[1]} channels per group but input has {input.shape[-3]} channels / "
             f"{groups} group{'s' * (groups > 1)} (input {input.shape}, weight {weight.shape})"
         )
+    if weight.shape[0] % groups:
+        raise ShapeError(f"conv2d: groups {groups} must divide the {weight.shape[0]} filters of weight {weight.shape}")
     _check_bias("conv2d", bias, weight.shape[0])
     geometry = ConvGeometry(stride, _padding(around, weight.shape[2:], stride, dilation), dilation, groups)
     size = kernel.output_size(input.shape[-2:], weight.shape[2:], geometry)

@@ -66,7 +66,8 @@ class MaxUnpool2d(Op):
         xp = array_module(x)
         planes = x.shape[0] * x.shape[1]
         y = xp.zeros((planes, self.size[0] * self.size[1]), x.dtype)
-        y[xp.arange(planes)[:, None], self.indices.reshape(planes, -1)] = x.reshape(planes, -1)
+        flat = planes, x.shape[2] * x.shape[3]  # -1 cannot be worked out for an empty batch
+        y[xp.arange(planes)[:, None], self.indices.reshape(flat)] = x.reshape(flat)
         return y.reshape(*x.shape[:2], *self.size)
 
     def backward(self, gy: Tensor) -> Tensor:
