@@ -96,6 +96,7 @@ from .ops.shape import (
     unsqueeze,
 )
 from .random import manual_seed
+from .recompute import checkpoint
 
 __version__ = "0.1.0"
 
