@@ -20,7 +20,7 @@ LONGEST_FILE, LONGEST_FUNCTION = 500, 50
 LAYERS = [
     {"errors", "kernels"},
     {"device", "random", "anomaly"},
-    {"engine", "backward", "gradcheck"},
+    {"engine", "hooks", "backward", "gradcheck", "recompute"},
     {"ops", "creation", "exchange"},
     {"operators"},
     {"nn", "torchfile", "weights"},

@@ -163,6 +163,7 @@ from .ops.shape import (
 )
 from .ops.shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle
 from .random import Generator, get_rng_state, initial_seed, manual_seed, seed, set_rng_state
+from .recompute import checkpoint
 
 concat = concatenate = cat
 moveaxis, swapdims = movedim, swapaxes

@@ -10,7 +10,7 @@ import heapq
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from . import anomaly
+from . import anomaly, hooks
 from .device import array_module
 from .engine import Edge, Op, Tensor, enable_grad, is_grad_enabled, recording
 from .errors import DTypeError, GraphError, ShapeError
@@ -29,6 +29,7 @@ def accumulate(
         t = edge if chosen is None else chosen.get(edge)
         if isinstance(t, Tensor):
             t.grad = Tensor(g.data.copy() if t.grad is None else t.grad.data + g.data)
+            hooks.accumulated(t)
 
 
 def _edge_of(t: Tensor, caller: str) -> Edge:
@@ -105,6 +106,10 @@ def _walk(seeds: list[tuple[Edge, Tensor]], targets: set[Edge] | None, keep: boo
             give(*seed)
         while heap:
             op = heapq.heappop(heap)[1]
+            op.refill()
+            for slot in op.__dict__.get("hooks", ()):
+                if (op, slot) in pending:
+                    pending[op, slot] = hooks.apply_hooks((op, slot), pending[op, slot])
             gys = [pending.get((op, slot)) for slot in range(op.count)]
             for slot in range(op.count):
                 if targets is None or (op, slot) not in targets:
@@ -116,6 +121,9 @@ def _walk(seeds: list[tuple[Edge, Tensor]], targets: set[Edge] | None, keep: boo
                     give(edge, g)
             if not keep:
                 op.release()
+        for edge in pending:
+            if not (isinstance(edge, tuple) and edge[0] in waiting):  # leaves, and targets that lead nowhere
+                pending[edge] = hooks.apply_hooks(edge, pending[edge])
     return pending
 
 

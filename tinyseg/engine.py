@@ -22,7 +22,10 @@ from . import anomaly
 from .device import array_module, device_of, shares_memory, to_cpu, to_device
 from .errors import ArgumentError, DeviceError, DTypeError, GraphError, ShapeError
 
-__all__ = ["Array", "Edge", "Op", "Tensor", "enable_grad", "is_grad_enabled", "no_grad", "recording"]
+__all__ = [
+    "Array", "Edge", "Op", "Tensor", "Version", "enable_grad", "is_grad_enabled", "no_grad", "observer", "observing",
+    "recording",
+]  # fmt: skip
 
 Array = Any  # numpy.ndarray or cupy.ndarray
 Edge = Union[tuple["Op", int], "Tensor"]  # which output of which op, or a leaf, which is its own edge
@@ -44,6 +47,21 @@ def recording(on: bool) -> Iterator[None]:
         yield
     finally:
         _mode.recording = before
+
+
+def observer() -> Any:
+    """Whose `note(op, tensors)` is called with each op that is recorded on this thread; None for nobody's."""
+    return getattr(_mode, "observer", None)
+
+
+@contextmanager
+def observing(by: Any) -> Iterator[None]:
+    """Context in which `by` takes note of the ops that are recorded."""
+    before, _mode.observer = observer(), by
+    try:
+        yield
+    finally:
+        _mode.observer = before
 
 
 def no_grad() -> Any:
@@ -72,7 +90,7 @@ class Tensor:
     Operators and methods such as `+`, `@`, `.sum()` are bound in `operators.py`.
     """
 
-    __slots__ = ("__weakref__", "_edge", "_leaf", "_version", "data", "grad")
+    __slots__ = ("__weakref__", "_edge", "_hooks", "_leaf", "_version", "data", "grad")
     __array_ufunc__ = None  # `ndarray * t` asks Tensor.__rmul__ instead of dropping the graph
 
     data: Array
@@ -82,6 +100,7 @@ class Tensor:
         self.data = data
         self.grad = None
         self._edge: Edge | None = None
+        self._hooks: dict[str, dict[Any, Any]] | None = None  # of a leaf, see hooks.py
         self._leaf = False
         self._version = Version()
         if requires_grad:
@@ -285,15 +304,15 @@ class Op:
     def __call__(self, *tensors: Tensor | None) -> Any:
         assert "edges" not in self.__dict__, f"{self.name}: an instance is one node of the graph and is called once"
         arrays = [None if t is None else t.data for t in tensors]
-        edges = [None if t is None else t.edge for t in tensors] if is_grad_enabled() else [None] * len(tensors)
+        grows = is_grad_enabled()
+        edges = [t.edge if grows and t is not None else None for t in tensors]
         self.needs = tuple(edge is not None for edge in edges)
         with np.errstate(all="ignore"):  # 1/0 is infinite and 0/0 NaN without a warning, as in PyTorch
             returned = self.forward(*arrays)
         outs = [self._own(a, arrays) for a in (returned if isinstance(returned, tuple) else (returned,))]
         versions = [tensors[0]._version if self.is_view and tensors[0] is not None else Version() for _ in outs]
         if record := any(self.needs):
-            self.edges, self.created, self.count = edges, next(_created), len(outs)
-            self._saved = self._keep(tensors, outs, versions)
+            self._record(edges, self._keep(tensors, outs, versions), len(outs), tensors)
         if anomaly.watching():
             anomaly.check_forward(self, arrays, outs)
         results = [
@@ -301,6 +320,29 @@ class Op:
             for slot, a in enumerate(outs)
         ]
         return tuple(results) if isinstance(returned, tuple) else results[0]
+
+    def _record(
+        self, edges: list[Edge | None], saved: list[Saved | None], count: int, tensors: Sequence[Tensor | None]
+    ) -> None:
+        """Become a node of the graph."""
+        self.edges, self._saved, self.created, self.count = edges, saved, next(_created), count
+        if (by := observer()) is not None:
+            by.note(self, tensors)
+
+    def pass_on(self, tensors: Sequence[Tensor]) -> Sequence[Tensor]:
+        """The same Tensors, with this op between them and their past; its backward sees all their gradients at once."""
+        if not (is_grad_enabled() and any(t.requires_grad for t in tensors)):
+            return tensors
+        self.needs = tuple(t.requires_grad for t in tensors)
+        self._record([t.edge for t in tensors], [], len(tensors), tensors)
+        return [
+            Tensor._wrap(t.data, (self, slot), t._version) if t.requires_grad else t for slot, t in enumerate(tensors)
+        ]
+
+    def refill(self) -> None:
+        """Compute again what a checkpoint let go, if this op is in one (in several: from the outermost to this)."""
+        while "block" in self.__dict__:
+            self.__dict__["block"][0].refill()
 
     def _own(self, out: Array, arrays: list[Array]) -> Array:
         """The output as a C-contiguous array of the inputs' module that aliases no input (unless a view may)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from . import creation, exchange
+from . import creation, exchange, hooks
 from .engine import Tensor
 from .errors import BoundsError, DTypeError, GraphError, ShapeError
 from .ops import activation as act
@@ -126,6 +126,8 @@ TABLE: dict[str, Any] = {
     "__dlpack__": exchange.dlpack,
     "__dlpack_device__": exchange.dlpack_device,
     # methods under PyTorch's names
+    "register_hook": hooks.register_hook,
+    "register_post_accumulate_grad_hook": hooks.register_post_accumulate_grad_hook,
     "size": _size,
     "dim": lambda self: self.ndim,
     "numel": reduce.numel,

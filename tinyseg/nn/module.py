@@ -15,7 +15,9 @@ import numpy as np
 from ..device import to_device
 from ..engine import Tensor
 from ..errors import ArgumentError, CheckpointError, DTypeError
+from ..hooks import HookHandle, Hooks, add_hook
 from ..ops.checks import is_float
+from .hooks import BackwardHooks
 from .state import as_array
 
 __all__ = ["HookHandle", "IncompatibleKeys", "Module", "Parameter"]
@@ -40,15 +42,7 @@ class IncompatibleKeys(NamedTuple):
     unexpected_keys: list[str]
 
 
-class HookHandle:
-    """Takes a hook back: `handle.remove()`."""
-
-    def __init__(self, hooks: dict[HookHandle, Callable[..., Any]]) -> None:
-        self._hooks = hooks
-
-    def remove(self) -> None:
-        """Remove the hook; a second time does nothing."""
-        self._hooks.pop(self, None)
+HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 
 
 class Module:
@@ -58,23 +52,47 @@ class Module:
     optional_keys: tuple[str, ...] = ()  # own entries of the state that an older checkpoint may lack
 
     def __init__(self) -> None:
-        vars(self).update(training=True, _buffers={}, _forward_hooks={})
+        hooks: dict[str, Any] = {name: {} for name in HOOKS}
+        vars(self).update(training=True, _buffers={}, **hooks)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the module computes; every subclass writes its own."""
         raise ArgumentError(f"{type(self).__name__}: the class has no forward method")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        for pre_hook, with_kwargs in tuple(self._forward_pre_hooks.values()):
+            args, kwargs = self._arguments(pre_hook, with_kwargs, args, kwargs)
+        waiting = None
+        if self._backward_hooks or self._backward_pre_hooks:
+            before, after = tuple(self._backward_pre_hooks.values()), tuple(self._backward_hooks.values())
+            waiting = BackwardHooks(self, before, after)
+            args = waiting.enter(args)
         output = self.forward(*args, **kwargs)
-        for hook in tuple(self._forward_hooks.values()):
-            changed = hook(self, args, output)
+        for hook, with_kwargs in tuple(self._forward_hooks.values()):
+            changed = hook(self, args, kwargs, output) if with_kwargs else hook(self, args, output)
             output = output if changed is None else changed
-        return output
+        return output if waiting is None else waiting.leave(output)
+
+    def _arguments(self, hook: Any, with_kwargs: bool, args: Any, kwargs: Any) -> tuple[Any, Any]:
+        """The arguments after a pre-hook."""
+        changed = hook(self, args, kwargs) if with_kwargs else hook(self, args)
+        if changed is None:
+            return args, kwargs
+        if not with_kwargs:
+            return (changed if isinstance(changed, tuple) else (changed,)), kwargs
+        if not (isinstance(changed, tuple) and len(changed) == 2):
+            raise DTypeError(
+                f"register_forward_pre_hook: a hook with kwargs must return (args, kwargs) or None, got {changed!r}"
+            )
+        return changed
 
     # -- attributes -----------------------------------------------------------------------------------------------
 
     _buffers: dict[str, bool]  # name -> whether it belongs to the state
-    _forward_hooks: dict[HookHandle, Callable[..., Any]]
+    _forward_pre_hooks: Hooks  # (hook, whether it takes kwargs)
+    _forward_hooks: Hooks
+    _backward_pre_hooks: Hooks
+    _backward_hooks: Hooks
 
     def __setattr__(self, name: str, value: Any) -> None:
         if "_buffers" not in vars(self):
@@ -129,11 +147,38 @@ class Module:
 
     register_module = add_module
 
-    def register_forward_hook(self, hook: Callable[[Module, tuple[Any, ...], Any], Any]) -> HookHandle:
-        """Call `hook(module, args, output)` after every forward; what it returns, unless None, replaces the output."""
-        handle = HookHandle(self._forward_hooks)
-        self._forward_hooks[handle] = hook
-        return handle
+    # -- hooks ----------------------------------------------------------------------------------------------------
+
+    def register_forward_pre_hook(
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
+    ) -> HookHandle:
+        """Call `hook(module, args)` before every forward; what it returns, unless None, replaces the arguments.
+
+        One value stands for a tuple of one. `with_kwargs`: `hook(module, args, kwargs)`, which returns both or None.
+        """
+        return add_hook(self._forward_pre_hooks, (hook, with_kwargs), prepend)
+
+    def register_forward_hook(
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
+    ) -> HookHandle:
+        """Call `hook(module, args, output)` after every forward; what it returns, unless None, replaces the output.
+
+        `with_kwargs`: `hook(module, args, kwargs, output)`.
+        """
+        return add_hook(self._forward_hooks, (hook, with_kwargs), prepend)
+
+    def register_full_backward_pre_hook(self, hook: Callable[..., Any], prepend: bool = False) -> HookHandle:
+        """Call `hook(module, grad_output)` once the gradients of the outputs are there; it may return others."""
+        return add_hook(self._backward_pre_hooks, hook, prepend)
+
+    def register_full_backward_hook(self, hook: Callable[..., Any], prepend: bool = False) -> HookHandle:
+        """Call `hook(module, grad_input, grad_output)` once the gradients of the inputs are there; may return others.
+
+        Both are tuples: `grad_input` with an entry for each positional argument, None for one that is no Tensor and
+        zeros for one without a gradient; `grad_output` for the output, or each of a tuple of outputs. If no argument
+        takes a gradient, the hook runs with None for all of them as soon as those of the outputs are there.
+        """
+        return add_hook(self._backward_hooks, hook, prepend)
 
     # -- walking the tree -----------------------------------------------------------------------------------------
 

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..creation import zeros
-from ..engine import Edge, Op, Tensor, enable_grad
+from ..engine import Edge, Op, Tensor, enable_grad, observing
 from ..errors import ArgumentError
 from ..ops import conv, linalg, pool, reduce, resize
+from ..recompute import Keeper
 from .conv import Conv2d, ConvTranspose2d, Linear
 from .module import Module, Parameter
 from .norm import _BatchNorm
@@ -141,7 +142,8 @@ def _hooked(module: Module) -> Iterator[list[tuple[str, Module, tuple[Any, ...],
 
     handles = [m.register_forward_hook(note) for m in names]
     try:
-        yield calls
+        with observing(Keeper()):  # the settings of all ops are read
+            yield calls
     finally:
         for handle in handles:
             handle.remove()

@@ -204,7 +204,7 @@ class SequentialLR(LRScheduler):
 
 
 class OneCycleLR(LRScheduler):
-    """Up from max_lr / div_factor to max_lr over `pct_start` of all steps, then down to 1 / final_div_factor of that start.
+    """Up from max_lr / div_factor to max_lr over `pct_start` of all steps, then down to start / final_div_factor.
 
     With `three_phase` down to the start as fast as up, and the rest to the end. Meanwhile momentum (or β₁) moves the
     other way between `max_momentum` and `base_momentum`. Call `step()` after each batch; `total_steps`, or

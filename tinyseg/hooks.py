@@ -1,0 +1,115 @@
+"""Hooks: functions of the user's that see, and may replace, the gradient of a Tensor as the walk passes.
+
+A hook belongs to the edge of its Tensor, the place in the graph, as a gradient does: that of a computed Tensor is kept
+by the op that made it, that of a leaf by the leaf. It runs once a walk, when the gradient is complete: for a computed
+Tensor before the op's backward, for a leaf at the end of the walk.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .engine import Edge, Tensor
+from .errors import DTypeError, GraphError, ShapeError
+
+__all__ = [
+    "HookHandle",
+    "Hooks",
+    "accumulated",
+    "add_hook",
+    "apply_hooks",
+    "register_hook",
+    "register_post_accumulate_grad_hook",
+]
+
+
+Hooks = dict[int, Any]  # by the number of their registration; not by their handle, which would close a cycle
+_registered = itertools.count()
+
+
+class HookHandle:
+    """Takes a hook back: `handle.remove()`."""
+
+    def __init__(self, hooks: Hooks, key: int) -> None:
+        self._hooks, self._key = hooks, key
+
+    def remove(self) -> None:
+        """Remove the hook; a second time does nothing."""
+        self._hooks.pop(self._key, None)
+
+    def __enter__(self) -> HookHandle:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.remove()
+
+
+def add_hook(hooks: Hooks, hook: Any, prepend: bool = False) -> HookHandle:
+    """Put a hook behind the others, or before them, and return its handle."""
+    key, others = next(_registered), dict(hooks) if prepend else {}
+    for other in others:
+        del hooks[other]
+    hooks[key] = hook
+    hooks.update(others)
+    return HookHandle(hooks, key)
+
+
+def register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> HookHandle:
+    """Call `hook(grad)` with every gradient of this Tensor, in `ts.grad` too; its result, unless None, replaces it.
+
+    Hooks run in the order of their registration, recorded under `create_graph=True`. They must not change `grad`
+    itself. A hook of a computed Tensor goes with its graph. `ts.grad` always returns what the hooks made of a gradient,
+    PyTorch only if the walk does not go on from there.
+    **Raises** GraphError if the Tensor does not require grad; in backward ShapeError, DTypeError for a result that is
+    unlike `grad`.
+    """
+    if isinstance(edge := self.edge, Tensor):
+        return add_hook(_of_leaf(edge)["grad"], hook)
+    if edge is None:
+        raise GraphError("register_hook: this Tensor does not require grad, so no gradient will come")
+    op, slot = edge
+    return add_hook(op.__dict__.setdefault("hooks", {}).setdefault(slot, {}), hook)
+
+
+def register_post_accumulate_grad_hook(self: Tensor, hook: Callable[[Tensor], None]) -> HookHandle:
+    """Call `hook(t)` after each `backward` that has added to `t.grad`; for leaves. **Raises** GraphError."""
+    if self.edge is not self:
+        raise GraphError("register_post_accumulate_grad_hook: only a leaf that requires grad accumulates one")
+    return add_hook(_of_leaf(self)["accumulated"], hook)
+
+
+def _of_leaf(leaf: Tensor) -> dict[str, Hooks]:
+    if leaf._hooks is None:
+        leaf._hooks = {"grad": {}, "accumulated": {}}
+    return leaf._hooks
+
+
+def apply_hooks(edge: Edge, g: Tensor) -> Tensor:
+    """The gradient that the hooks of `edge` make of `g`."""
+    if isinstance(edge, Tensor):
+        hooks: Sequence[Any] = tuple(edge._hooks["grad"].values()) if edge._hooks else ()
+    else:
+        hooks = tuple(edge[0].__dict__.get("hooks", {}).get(edge[1], {}).values())
+    for hook in hooks:
+        changed = hook(g)
+        g = g if changed is None else _checked(changed, g)
+    return g
+
+
+def _checked(changed: Any, g: Tensor) -> Tensor:
+    if not isinstance(changed, Tensor):
+        raise DTypeError(f"register_hook: a hook must return a Tensor or None, got {type(changed).__name__}")
+    if changed.shape != g.shape:
+        raise ShapeError(f"register_hook: a hook must return a gradient of shape {g.shape}, got {changed.shape}")
+    if changed.dtype != g.dtype or changed.device != g.device:
+        came = f"{changed.dtype} on {changed.device}"
+        raise DTypeError(f"register_hook: a hook must return a gradient of {g.dtype} on {g.device}, got {came}")
+    return changed
+
+
+def accumulated(leaf: Tensor) -> None:
+    """Run the hooks of a leaf that wait for its `.grad`."""
+    for hook in tuple(leaf._hooks["accumulated"].values()) if leaf._hooks else ():
+        hook(leaf)
