@@ -18,6 +18,7 @@ from ..models import UNet, UNet2015
 from ..nn import Module
 from .checkpoint import Store, load_checkpoint
 from .display import Display, Quiet
+from .fingerprint import check_unchanged, fingerprint
 from .loop import Plan, Trainer
 from .losses import LOSSES, segmentation_loss
 from .predict import evaluate, sheet
@@ -141,11 +142,12 @@ def resume_unet(
 ) -> Trainer:
     """The run in a folder, as its newest good checkpoint has it; `changes` may set how it is run, not what is computed.
 
-    **Raises** CheckpointError.
+    **Raises** CheckpointError; DataError if the files of its data are no longer those it was started with.
     """
     state, _ = Store(folder).load()
-    recipe = replace(UNetRecipe.from_dict(_config(state, folder)["settings"]), **dict(changes or {}))
-    trainer = _build(recipe, folder, display or Quiet())
+    config = _config(state, folder)
+    recipe = replace(UNetRecipe.from_dict(config["settings"]), **dict(changes or {}))
+    trainer = _build(recipe, folder, display or Quiet(), config.get("files"))
     trainer.resume()
     return trainer
 
@@ -159,12 +161,18 @@ def _config(state: Mapping[str, Any], path: str | os.PathLike[str]) -> dict[str,
     return config
 
 
-def _build(recipe: UNetRecipe, folder: str | os.PathLike[str] | None, display: Display) -> Trainer:
+def _build(
+    recipe: UNetRecipe, folder: str | os.PathLike[str] | None, display: Display, files_before: Any = None
+) -> Trainer:
+    """The run of a recipe; `files_before` is the fingerprint of the data in its checkpoint, if there is one."""
     check_memory(recipe)
     recipe = replace(recipe, threads=use_threads(recipe.threads))
     data = open_data(recipe.data)
     if data.description:
         display.message(data.description)
+    files = fingerprint(data.files)
+    if files_before is not None:
+        check_unchanged(recipe.data.root, data.files, files, files_before)
     random.manual_seed(recipe.seed)
     n_outputs = 1 if recipe.loss == "bce" else len(data.classes)
     model = build_model(recipe, data.channels, n_outputs)
@@ -192,7 +200,7 @@ def _build(recipe: UNetRecipe, folder: str | os.PathLike[str] | None, display: D
         evaluate=lambda m: evaluate(m, data.val, classes, recipe.workers).summary(),
         draw=lambda m: sheet(m, data.val, n_classes=classes),
         folder=None if folder is None else pathlib.Path(folder),
-        config=_described(recipe, data, n_outputs),
+        config={**_described(recipe, data, n_outputs), "files": files},
         display=display,
     )
 
