@@ -224,6 +224,23 @@ def test_unknown_options_and_values(capsys, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_options_that_do_not_fit_leave_no_folder(capsys, tmp_path):
+    def train(*extra):
+        return failed(capsys, "train", "unet", "--out", tmp_path / "run", "--steps", 3, *TINY, *extra)
+
+    once = ["--class-weight", 1]
+    assert "--class-weight was given 1 times, the data has 2 classes (background, chair)" in train(*once)
+    assert "--class-weight is nan, 1, expected numbers of at least 0" in train("--class-weight", "nan", *once)
+    assert "--loss dice takes no --class-weight" in train("--loss", "dice", *once, *once)
+    assert "size is 1, expected at least 16" in train("--size", 1)
+    assert "give --size 32 or --batch 2" in train("--size", 16, "--batch", 1)
+    three = folder_of(tmp_path / "three", masks=lambda i, mask: mask + (mask > 0) * (i % 2))
+    folder = ["--data", "folder", "--root", three]
+    assert "--loss bce is for 2 classes, the data has 3" in train("--loss", "bce", *folder)
+    assert "--loss border needs instance labels" in train("--loss", "border", *folder)
+    assert not (tmp_path / "run").exists()
+
+
 def test_absurd_sizes(capsys, tmp_path):
     error = failed(capsys, "train", "unet", "--batch", 60000, "--size", 4096, "--out", tmp_path / "run")
     assert "lower --batch, --size or --width" in error

@@ -255,6 +255,16 @@ def test_a_checkpoint_without_a_fingerprint_of_its_data_still_loads(tmp_path):
     assert resume_unet(tmp_path).at.step == 1
 
 
+def test_a_first_step_that_fails_leaves_the_folder_to_the_next_run(tmp_path):
+    def loss(model, batch):
+        raise DataError("no instance labels")
+
+    with pytest.raises(DataError, match="no instance labels"):
+        trainer(tmp_path, loss=loss).run()
+    assert not Store(tmp_path).exists()
+    assert trainer(tmp_path).run().finished
+
+
 # --- Losses ---
 
 

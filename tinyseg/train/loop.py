@@ -140,6 +140,10 @@ class Trainer:
         try:
             with stop_requests() as stopped, self.display.running(self.plan.steps, self.at.step):
                 finished = self._train(stopped)
+        except Exception:
+            if self.store is not None and self.at.step == 0:
+                self.store.clear()  # nothing is learned yet: the corrected run may have the folder
+            raise
         finally:
             if self.log is not None:
                 self.log.close()

@@ -92,6 +92,8 @@ class UNetRecipe:
             raise ArgumentError(
                 f"train: the 2015 form needs a size of 16 k + 4 such as 68, 132, 260, 388, got {self.side}"
             )
+        if self.form == "padded" and self.side < 16:
+            raise ArgumentError(f"train: size is {self.side}, expected at least 16 (it is halved four times)")
         for name in ("warmup", "ema"):
             if not 0 <= getattr(self, name) < 1:
                 raise ArgumentError(f"train: {name} is {getattr(self, name)}, expected 0 <= {name} < 1")
@@ -170,6 +172,7 @@ def _build(
     data = open_data(recipe.data)
     if data.description:
         display.message(data.description)
+    check_fit(recipe, data)
     files = fingerprint(data.files)
     if files_before is not None:
         check_unchanged(recipe.data.root, data.files, files, files_before)
@@ -258,6 +261,41 @@ def build_scheduler(recipe: UNetRecipe, optimizer: optim.Optimizer, steps: int) 
         return 0.1 ** min(int(3 * done), 2) if recipe.schedule == "step" else 1.0
 
     return optim.LambdaLR(optimizer, share)
+
+
+# --- What cannot work, said before anything is written ---
+
+
+def check_fit(recipe: UNetRecipe, data: Data) -> None:
+    """Refuse settings that do not fit the data or each other. **Raises** ArgumentError naming the option."""
+    named = f"{len(data.classes)} classes ({', '.join(data.classes)})"
+    if recipe.class_weights:
+        _check_weights(recipe, len(data.classes), named)
+    if recipe.loss == "bce" and len(data.classes) > 2:
+        raise ArgumentError(f"train: --loss bce is for 2 classes, the data has {named}: choose --loss ce")
+    if recipe.loss == "border" and data.train[0].instances is None:
+        raise ArgumentError(
+            f"train: --loss border needs instance labels, which data of kind {recipe.data.kind!r} has not: "
+            "choose --loss ce"
+        )
+    if recipe.form == "padded" and recipe.side < 32 and min(recipe.batch, len(data.train)) == 1:
+        raise ArgumentError(
+            f"train: a batch of one picture of {recipe.side}x{recipe.side} leaves batch norm a single value to "
+            "average: give --size 32 or --batch 2"
+        )
+
+
+def _check_weights(recipe: UNetRecipe, n_classes: int, named: str) -> None:
+    weights = recipe.class_weights
+    if recipe.loss in ("dice", "border"):
+        raise ArgumentError(f"train: --loss {recipe.loss} takes no --class-weight: drop it or choose --loss ce")
+    if len(weights) != n_classes:
+        raise ArgumentError(
+            f"train: --class-weight was given {len(weights)} times, the data has {named}: give it once for each"
+        )
+    if not all(0 <= w < math.inf for w in weights) or not any(weights):
+        given = ", ".join(f"{w:g}" for w in weights)
+        raise ArgumentError(f"train: --class-weight is {given}, expected numbers of at least 0 and one above it")
 
 
 # --- Memory ---
