@@ -224,6 +224,23 @@ def test_unknown_options_and_values(capsys, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_options_that_do_not_fit_leave_no_folder(capsys, tmp_path):
+    def train(*extra):
+        return failed(capsys, "train", "unet", "--out", tmp_path / "run", "--steps", 3, *TINY, *extra)
+
+    once = ["--class-weight", 1]
+    assert "--class-weight was given 1 times, the data has 2 classes (background, chair)" in train(*once)
+    assert "--class-weight is nan, 1, expected numbers of at least 0" in train("--class-weight", "nan", *once)
+    assert "--loss dice takes no --class-weight" in train("--loss", "dice", *once, *once)
+    assert "size is 1, expected at least 16" in train("--size", 1)
+    assert "give --size 32 or --batch 2" in train("--size", 16, "--batch", 1)
+    three = folder_of(tmp_path / "three", masks=lambda i, mask: mask + (mask > 0) * (i % 2))
+    folder = ["--data", "folder", "--root", three]
+    assert "--loss bce is for 2 classes, the data has 3" in train("--loss", "bce", *folder)
+    assert "--loss border needs instance labels" in train("--loss", "border", *folder)
+    assert not (tmp_path / "run").exists()
+
+
 def test_absurd_sizes(capsys, tmp_path):
     error = failed(capsys, "train", "unet", "--batch", 60000, "--size", 4096, "--out", tmp_path / "run")
     assert "lower --batch, --size or --width" in error
@@ -373,3 +390,38 @@ def test_debug_shows_where_an_error_came_from(monkeypatch):
     monkeypatch.setenv("TINYSEG_DEBUG", "1")
     with pytest.raises(ArgumentError, match="expected one of"):
         run(["train", "unet", "--loss", "hinge"])
+
+
+def changed_after_a_run(tmp_path, capsys, change, *extra) -> str:
+    """What is said when a run on a folder of six images goes on after `change(folder)`."""
+    root, out = folder_of(tmp_path / "data", count=6), tmp_path / "run"
+    arguments = ["--data", "folder", "--root", root, "--out", out, "--fraction", 0.4, "--steps", 3, *extra]
+    assert run(["train", "unet", *map(str, arguments), "--width", "2", "--size", "32", "--threads", "1"]) == 0
+    change(root)
+    return failed(capsys, "train", "unet", "--resume", out)
+
+
+def test_a_run_whose_data_changed_does_not_go_on(capsys, tmp_path):
+    def shrink(root):
+        for part in ("images", "masks"):
+            (root / part / "5.png").unlink()
+
+    error = changed_after_a_run(tmp_path / "fewer", capsys, shrink, "--batch", 2)
+    assert f"data: {tmp_path / 'fewer' / 'data'} is not what this run was started with" in error
+    assert "12 image and mask files then, 10 now: restore the files" in error
+
+    def repaint(root):  # as many bytes as before
+        path = root / "masks" / "2.png"
+        path.write_bytes((root / "masks" / "3.png").read_bytes()[: path.stat().st_size])
+
+    error = changed_after_a_run(tmp_path / "repainted", capsys, repaint, "--batch", 1)
+    assert "masks/2.png has another content or name (1 of 12 files have)" in error
+
+
+def test_a_copy_of_the_data_goes_on(tmp_path):
+    root, out = folder_of(tmp_path / "data", count=6), tmp_path / "run"
+    arguments = ["--data", "folder", "--root", root, "--out", out, "--fraction", 0.4, "--steps", 3, "--batch", 2]
+    assert run(["train", "unet", *map(str, arguments), "--width", "2", "--size", "32", "--threads", "1"]) == 0
+    for path in root.rglob("*.png"):
+        os.utime(path, (1, 1))
+    assert run(["train", "unet", "--resume", str(out)]) == 0

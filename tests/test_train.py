@@ -234,6 +234,37 @@ def test_a_plan_out_of_range_is_refused():
             Plan(**wrong)
 
 
+@pytest.mark.parametrize("count", [8, 4])
+def test_a_run_never_waits_for_batches_that_do_not_come(tmp_path, count):
+    trainer(tmp_path, steps=2).run()  # stops before the last of three batches
+    longer = trainer(tmp_path, steps=10)
+    longer.loader = Loader(Numbers(count), 4)  # two batches, or one
+    longer.resume()
+    with pytest.raises(CheckpointError, match=rf"batch 2 of an epoch, but the data makes only {count // 4} batches"):
+        longer.run()
+
+
+def test_a_checkpoint_without_a_fingerprint_of_its_data_still_loads(tmp_path):
+    from tinyseg.train import resume_unet, start_unet
+
+    recipe = UNetRecipe(data=DataSpec(size=16, samples=4), width=2, batch=2, steps=1, workers=0, threads=1)
+    start_unet(recipe, tmp_path).run()
+    state = load_checkpoint(tmp_path / "last.safetensors")
+    del state["config"]["files"]
+    save_checkpoint(tmp_path / "last.safetensors", state)
+    assert resume_unet(tmp_path).at.step == 1
+
+
+def test_a_first_step_that_fails_leaves_the_folder_to_the_next_run(tmp_path):
+    def loss(model, batch):
+        raise DataError("no instance labels")
+
+    with pytest.raises(DataError, match="no instance labels"):
+        trainer(tmp_path, loss=loss).run()
+    assert not Store(tmp_path).exists()
+    assert trainer(tmp_path).run().finished
+
+
 # --- Losses ---
 
 

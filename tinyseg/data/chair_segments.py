@@ -44,13 +44,17 @@ class ChairSegments:
         for number, path in images.items():
             if number not in masks:
                 raise DataError(f"ChairSegments: {path} has no mask in {home / 'mask'}: add it or remove the image")
-        self.files = [(images[number], masks[number]) for number in sorted(images)]
+        self.pairs = [(images[number], masks[number]) for number in sorted(images)]
 
     def __len__(self) -> int:
-        return len(self.files)
+        return len(self.pairs)
+
+    def files(self) -> list[pathlib.Path]:
+        """All files that the samples are read from, in their order."""
+        return [path for pair in self.pairs for path in pair]
 
     def __getitem__(self, index: int) -> Sample:
-        image_path, mask_path = self.files[index]
+        image_path, mask_path = self.pairs[index]
         image, soft = read_image(image_path, 3), read_image(mask_path)
         if soft.shape[1:] != image.shape[1:]:
             sizes = f"{soft.shape[1:]}, its image {image.shape[1:]}"

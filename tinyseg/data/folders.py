@@ -72,6 +72,10 @@ class ImageFolder:
             image, mask = files.resize_image(image, self.size), files.resize_labels(mask, self.size)
         return Sample(image, mask, name=image_path.stem)
 
+    def files(self) -> list[pathlib.Path]:
+        """All files that the samples are read from, in their order."""
+        return [path for pair in self.pairs for path in pair]
+
     def describe(self) -> str:
         """What was found, a few lines to print once: the images, and the class of each mask value."""
         channels = "1 channel" if self.channels == 1 else "3 channels"

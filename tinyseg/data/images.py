@@ -14,7 +14,7 @@ import pathlib
 import threading
 import warnings
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -25,9 +25,11 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 __all__ = [
+    "check_regular",
     "image_size",
     "list_images",
     "luma",
+    "open_regular",
     "probe_image",
     "read_image",
     "read_mask",
@@ -48,6 +50,22 @@ _opening = threading.Lock()
 
 
 # --- Reading ---
+
+
+def open_regular(path: StrPath) -> BinaryIO:
+    """Open a file to read its bytes. **Raises** DataError if it is missing, forbidden, a folder, a pipe or a device."""
+    check_regular(path)
+    try:
+        return open(path, "rb")
+    except OSError as error:
+        raise DataError(f"data: {path}: {error.strerror}: check the path") from None
+
+
+def check_regular(path: StrPath) -> None:
+    """Refuse a pipe or a device, which could keep a reader waiting for ever. **Raises** DataError."""
+    target = pathlib.Path(path)
+    if target.exists() and not (target.is_file() or target.is_dir()):
+        raise DataError(f"data: {path} is not a regular file (a pipe, a socket or a device): remove it or copy it")
 
 
 def read_image(path: StrPath, channels: int | None = None) -> FloatImage:
@@ -124,6 +142,7 @@ def _open_quietly(path: StrPath) -> Image:
     """`Image.open` without Pillow's warning about large images: `_check_size` refuses those instead."""
     from PIL import Image
 
+    check_regular(path)
     with _opening, warnings.catch_warnings():  # the filters are global to the process, hence the lock
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         return Image.open(path)

@@ -45,6 +45,10 @@ class Nuclei:
     def __len__(self) -> int:
         return len(self.images)
 
+    def files(self) -> list[pathlib.Path]:
+        """All files that the samples are read from, in their order."""
+        return [path for pair in zip(self.images, self.labels, strict=True) for path in pair]
+
     def __getitem__(self, index: int) -> Sample:
         image = read_image(self.images[index], self.channels)
         labels = _label_map(self.labels[index], image.shape[1:])
@@ -70,6 +74,10 @@ class NucleiKaggle:
 
     def __len__(self) -> int:
         return len(self.folders)
+
+    def files(self) -> list[pathlib.Path]:
+        """All files that the samples are read from, in their order."""
+        return [path for image, masks in zip(self.images, self.masks, strict=True) for path in (image, *masks)]
 
     def __getitem__(self, index: int) -> Sample:
         image = read_image(self.images[index], self.channels)

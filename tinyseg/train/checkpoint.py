@@ -126,6 +126,12 @@ class Store:
                 with suppress(OSError):
                     path.unlink()
 
+    def clear(self) -> None:
+        """Remove the checkpoints: the folder holds no run any more."""
+        for path in (self.last, self.previous, self.best):
+            with suppress(OSError):
+                path.unlink()
+
     def save(self, state: Mapping[str, Any], is_best: bool = False) -> None:
         """Write `last`; the one before becomes `previous`. **Raises** CheckpointError, with both still there."""
         if self.last.exists():

@@ -140,6 +140,10 @@ class Trainer:
         try:
             with stop_requests() as stopped, self.display.running(self.plan.steps, self.at.step):
                 finished = self._train(stopped)
+        except Exception:
+            if self.store is not None and self.at.step == 0:
+                self.store.clear()  # nothing is learned yet: the corrected run may have the folder
+            raise
         finally:
             if self.log is not None:
                 self.log.close()
@@ -177,6 +181,11 @@ class Trainer:
     def _batches(self) -> Generator[Batch]:
         """The batches from the run's position on, epoch after epoch, until the plan's last step."""
         while self.at.step < self.plan.steps:
+            if self.at.batch >= len(self.loader):  # a checkpoint from when there were more
+                raise CheckpointError(
+                    f"train: the run stands at batch {self.at.batch} of an epoch, but the data makes only "
+                    f"{len(self.loader)} batches now: restore the data, or start a new run"
+                )
             for batch in self.loader.epoch(self.at.epoch, self.at.batch):
                 yield batch
                 if self.at.step >= self.plan.steps:

@@ -18,6 +18,7 @@ from ..models import UNet, UNet2015
 from ..nn import Module
 from .checkpoint import Store, load_checkpoint
 from .display import Display, Quiet
+from .fingerprint import check_unchanged, fingerprint
 from .loop import Plan, Trainer
 from .losses import LOSSES, segmentation_loss
 from .predict import evaluate, sheet
@@ -91,6 +92,8 @@ class UNetRecipe:
             raise ArgumentError(
                 f"train: the 2015 form needs a size of 16 k + 4 such as 68, 132, 260, 388, got {self.side}"
             )
+        if self.form == "padded" and self.side < 16:
+            raise ArgumentError(f"train: size is {self.side}, expected at least 16 (it is halved four times)")
         for name in ("warmup", "ema"):
             if not 0 <= getattr(self, name) < 1:
                 raise ArgumentError(f"train: {name} is {getattr(self, name)}, expected 0 <= {name} < 1")
@@ -141,11 +144,12 @@ def resume_unet(
 ) -> Trainer:
     """The run in a folder, as its newest good checkpoint has it; `changes` may set how it is run, not what is computed.
 
-    **Raises** CheckpointError.
+    **Raises** CheckpointError; DataError if the files of its data are no longer those it was started with.
     """
     state, _ = Store(folder).load()
-    recipe = replace(UNetRecipe.from_dict(_config(state, folder)["settings"]), **dict(changes or {}))
-    trainer = _build(recipe, folder, display or Quiet())
+    config = _config(state, folder)
+    recipe = replace(UNetRecipe.from_dict(config["settings"]), **dict(changes or {}))
+    trainer = _build(recipe, folder, display or Quiet(), config.get("files"))
     trainer.resume()
     return trainer
 
@@ -159,12 +163,19 @@ def _config(state: Mapping[str, Any], path: str | os.PathLike[str]) -> dict[str,
     return config
 
 
-def _build(recipe: UNetRecipe, folder: str | os.PathLike[str] | None, display: Display) -> Trainer:
+def _build(
+    recipe: UNetRecipe, folder: str | os.PathLike[str] | None, display: Display, files_before: Any = None
+) -> Trainer:
+    """The run of a recipe; `files_before` is the fingerprint of the data in its checkpoint, if there is one."""
     check_memory(recipe)
     recipe = replace(recipe, threads=use_threads(recipe.threads))
     data = open_data(recipe.data)
     if data.description:
         display.message(data.description)
+    check_fit(recipe, data)
+    files = fingerprint(data.files)
+    if files_before is not None:
+        check_unchanged(recipe.data.root, data.files, files, files_before)
     random.manual_seed(recipe.seed)
     n_outputs = 1 if recipe.loss == "bce" else len(data.classes)
     model = build_model(recipe, data.channels, n_outputs)
@@ -192,7 +203,7 @@ def _build(recipe: UNetRecipe, folder: str | os.PathLike[str] | None, display: D
         evaluate=lambda m: evaluate(m, data.val, classes, recipe.workers).summary(),
         draw=lambda m: sheet(m, data.val, n_classes=classes),
         folder=None if folder is None else pathlib.Path(folder),
-        config=_described(recipe, data, n_outputs),
+        config={**_described(recipe, data, n_outputs), "files": files},
         display=display,
     )
 
@@ -250,6 +261,41 @@ def build_scheduler(recipe: UNetRecipe, optimizer: optim.Optimizer, steps: int) 
         return 0.1 ** min(int(3 * done), 2) if recipe.schedule == "step" else 1.0
 
     return optim.LambdaLR(optimizer, share)
+
+
+# --- What cannot work, said before anything is written ---
+
+
+def check_fit(recipe: UNetRecipe, data: Data) -> None:
+    """Refuse settings that do not fit the data or each other. **Raises** ArgumentError naming the option."""
+    named = f"{len(data.classes)} classes ({', '.join(data.classes)})"
+    if recipe.class_weights:
+        _check_weights(recipe, len(data.classes), named)
+    if recipe.loss == "bce" and len(data.classes) > 2:
+        raise ArgumentError(f"train: --loss bce is for 2 classes, the data has {named}: choose --loss ce")
+    if recipe.loss == "border" and data.train[0].instances is None:
+        raise ArgumentError(
+            f"train: --loss border needs instance labels, which data of kind {recipe.data.kind!r} has not: "
+            "choose --loss ce"
+        )
+    if recipe.form == "padded" and recipe.side < 32 and min(recipe.batch, len(data.train)) == 1:
+        raise ArgumentError(
+            f"train: a batch of one picture of {recipe.side}x{recipe.side} leaves batch norm a single value to "
+            "average: give --size 32 or --batch 2"
+        )
+
+
+def _check_weights(recipe: UNetRecipe, n_classes: int, named: str) -> None:
+    weights = recipe.class_weights
+    if recipe.loss in ("dice", "border"):
+        raise ArgumentError(f"train: --loss {recipe.loss} takes no --class-weight: drop it or choose --loss ce")
+    if len(weights) != n_classes:
+        raise ArgumentError(
+            f"train: --class-weight was given {len(weights)} times, the data has {named}: give it once for each"
+        )
+    if not all(0 <= w < math.inf for w in weights) or not any(weights):
+        given = ", ".join(f"{w:g}" for w in weights)
+        raise ArgumentError(f"train: --class-weight is {given}, expected numbers of at least 0 and one above it")
 
 
 # --- Memory ---

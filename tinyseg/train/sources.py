@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,6 +53,7 @@ class Data:
     classes: tuple[str, ...]
     crop: bool = False  # whether training takes crops of its images
     description: str = ""
+    files: Sequence[pathlib.Path] = ()  # that the samples are read from; none where they are generated
 
 
 def open_data(spec: DataSpec) -> Data:
@@ -91,19 +92,20 @@ def _chairs(spec: DataSpec) -> Data:
 
 def _chair_segments(spec: DataSpec) -> Data:
     train, val = (ChairSegments(spec.root, part, spec.size) for part in ("train", "val"))
-    return Data(train, val, 3, ChairSegments.classes)
+    return Data(train, val, 3, ChairSegments.classes, files=[*train.files(), *val.files()])
 
 
 def _nuclei(spec: DataSpec) -> Data:
     channels = spec.channels or 1
     train, val = (Nuclei(spec.root, part, channels) for part in ("train", "val"))
-    return Data(train, val, channels, Nuclei.classes, crop=True)
+    return Data(train, val, channels, Nuclei.classes, crop=True, files=[*train.files(), *val.files()])
 
 
 def _nuclei_kaggle(spec: DataSpec) -> Data:
     channels = spec.channels or 1
-    train, val = split(NucleiKaggle(spec.root, channels), spec.fraction, spec.seed)
-    return Data(train, val, channels, NucleiKaggle.classes, crop=True)
+    whole = NucleiKaggle(spec.root, channels)
+    train, val = split(whole, spec.fraction, spec.seed)
+    return Data(train, val, channels, NucleiKaggle.classes, crop=True, files=whole.files())
 
 
 def _folder(spec: DataSpec) -> Data:
@@ -112,10 +114,10 @@ def _folder(spec: DataSpec) -> Data:
     if (root / "train").is_dir() and not spec.masks:
         train = _image_folder(spec, root / "train" / "images", root / "train" / "masks")
         val = _image_folder(spec, root / "val" / "images", root / "val" / "masks", like=train)
-        return _folder_data(spec, train, train, val)
+        return _folder_data(spec, train, train, val, [*train.files(), *val.files()])
     images, masks = (root, pathlib.Path(spec.masks)) if spec.masks else (root / "images", root / "masks")
     whole = _image_folder(spec, images, masks)
-    return _folder_data(spec, whole, *split(whole, spec.fraction, spec.seed))
+    return _folder_data(spec, whole, *split(whole, spec.fraction, spec.seed), whole.files())
 
 
 def _image_folder(
@@ -127,9 +129,11 @@ def _image_folder(
     return ImageFolder(images, masks, spec.suffix, spec.resize or None, **settings)
 
 
-def _folder_data(spec: DataSpec, found: ImageFolder, train: Dataset, val: Dataset) -> Data:
+def _folder_data(
+    spec: DataSpec, found: ImageFolder, train: Dataset, val: Dataset, files: Sequence[pathlib.Path]
+) -> Data:
     crop = not spec.resize or spec.size < spec.resize
-    return Data(train, val, found.channels, found.classes, crop, found.describe())
+    return Data(train, val, found.channels, found.classes, crop, found.describe(), files)
 
 
 SOURCES: dict[str, Callable[[DataSpec], Data]] = {
