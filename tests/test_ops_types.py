@@ -264,6 +264,42 @@ def test_creation_gives_pytorchs_values_and_types():
     assert ts.full_like(X, 3.0).data.tolist() == [3, 3]
 
 
+def test_creation_takes_pytorchs_arguments():
+    assert ts.arange(end=3).data.tolist() == ts.arange(3).data.tolist() == [0, 1, 2]
+    assert ts.arange(1, 2, step=0.5).data.tolist() == [1, 1.5]
+    assert ts.eye(2, requires_grad=True).requires_grad
+    assert ts.ones_like(INT, dtype=ts.float64, device="cpu").dtype == np.float64
+    assert ts.linspace(ts.tensor(0.0), ts.tensor(1.0), 3).data.tolist() == [0, 0.5, 1]
+    for y in (ts.randint(3, (50,)), ts.randint(0, 3, (50,)), ts.randint(high=3, size=(50,))):
+        assert set(y.data.tolist()) == {0, 1, 2}
+    copied = X.to(X.dtype, copy=True)
+    assert copied is not X
+    assert not np.shares_memory(copied.data, X.data)
+    assert not np.shares_memory(X.to("cpu", False, True).data, X.data)
+    assert X.to("cpu", True) is X
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: ts.arange(0, 3, 0), ArgumentError, "arange: step must not be 0"),
+        (lambda: ts.arange(0, 3, -1), ArgumentError, "arange: from 0 to 3 there is no way in steps of -1"),
+        (lambda: ts.arange(0, np.inf), ArgumentError, "arange: start, end and step must be finite"),
+        (lambda: ts.arange(), DTypeError, "arange: end must be a number, got None"),
+        (lambda: ts.linspace(0, 1, -1), ArgumentError, "linspace: steps must not be negative, got -1"),
+        (lambda: ts.linspace(0, 1, 2.0), DTypeError, "linspace: steps must be an integer, got 2.0"),
+        (lambda: ts.linspace(INT, 1, 2), ShapeError, "linspace: start must be a number, got shape"),
+        (lambda: ts.eye(2, -1), ArgumentError, "eye: m must not be negative, got -1"),
+        (lambda: ts.randint(3, 3, (2,)), ArgumentError, "randint: low must be below high, got 3 and 3"),
+        (lambda: ts.zeros_like(3), DTypeError, "zeros_like: input must be a Tensor, got int"),
+        (lambda: ts.ones(2, dtype="text"), DTypeError, "ones: 'text' is not an element type"),
+    ],
+)
+def test_creation_refuses_by_name(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
 def test_bad_data_is_refused():
     with pytest.raises(ShapeError, match="tensor: data does not form an array"):
         ts.tensor([[1.0], [1.0, 2.0]])

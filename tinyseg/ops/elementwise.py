@@ -364,17 +364,12 @@ def sign(input: Tensor) -> Tensor:
 
 
 def to(
-    input: Tensor,
-    *args: Any,
-    dtype: Any = None,
-    device: str | None = None,
-    non_blocking: bool = False,
-    copy: bool = False,
+    input: Tensor, *args: Any, dtype: Any = None, device: Any = None, non_blocking: bool = False, copy: bool = False
 ) -> Tensor:
     """The Tensor in another element type and/or on another device; itself if nothing changes, unless `copy`.
 
-    `t.to(ts.float64)`, `t.to("cuda")`, `t.to("cpu", ts.float32)`, `t.to(other)`; `non_blocking` and `copy` may follow.
-    `non_blocking` is accepted and every copy is waited for.
+    `t.to(ts.float64)`, `t.to("cuda")`, `t.to("cpu", ts.float32)`, `t.to(other)`; `non_blocking` (every copy is waited
+    for all the same) and `copy` may follow.
     """
     flags = [arg for arg in args if isinstance(arg, bool)]
     for arg in args[: len(args) - len(flags)]:
