@@ -2,6 +2,7 @@
 
 from . import (
     activations,
+    attention,
     convolution,
     elementwise,
     linalg,
@@ -18,6 +19,7 @@ __all__ = [
     "CASES",
     "Case",
     "activations",
+    "attention",
     "convolution",
     "elementwise",
     "linalg",

@@ -34,8 +34,10 @@ from ..ops.activation import (
     tanhshrink,
     threshold,
 )
+from ..ops.attention import multi_head_attention_forward, scaled_dot_product_attention
 from ..ops.conv import conv2d, conv_transpose2d
 from ..ops.distance import cosine_embedding_loss, cosine_similarity, normalize, pairwise_distance
+from ..ops.embedding import embedding, one_hot
 from ..ops.linalg import linear
 from ..ops.loss import cross_entropy, dice_loss, focal_loss, nll_loss, sigmoid_focal_loss
 from ..ops.norm import batch_norm, group_norm, instance_norm, layer_norm, rms_norm
@@ -70,6 +72,7 @@ __all__ = [
     "dropout1d",
     "dropout2d",
     "elu",
+    "embedding",
     "focal_loss",
     "gaussian_nll_loss",
     "gelu",
@@ -92,8 +95,10 @@ __all__ = [
     "max_pool2d",
     "mish",
     "mse_loss",
+    "multi_head_attention_forward",
     "nll_loss",
     "normalize",
+    "one_hot",
     "pad",
     "pairwise_distance",
     "poisson_nll_loss",
@@ -101,6 +106,7 @@ __all__ = [
     "relu",
     "relu6",
     "rms_norm",
+    "scaled_dot_product_attention",
     "selu",
     "sigmoid",
     "sigmoid_focal_loss",
