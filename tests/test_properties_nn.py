@@ -137,6 +137,47 @@ def test_norms_are_each_others_special_cases(n, c, s, seed):
     same(F.rms_norm(centred, (s,), eps=1e-5), F.layer_norm(x, (s,)))
 
 
+X = np.random.default_rng(0).standard_normal((2, 4, 6, 5))
+P = np.random.default_rng(1).random((2, 4, 6, 5))
+CLASSES = ts.tensor(np.random.default_rng(2).integers(0, 4, (2, 60, 50)))
+HALF = {
+    "instance_norm": lambda t: F.instance_norm(t(X)),
+    "group_norm": lambda t: F.group_norm(t(X), 2, t(P[0, :, 0, 0]), t(X[0, :, 0, 0])),
+    "layer_norm": lambda t: F.layer_norm(t(X), (6, 5), t(P[0, 0]), t(X[0, 0])),
+    "rms_norm, large": lambda t: F.rms_norm(t(X * 1000), (6, 5), t(P[0, 0]), eps=1e-6),
+    "normalize, large": lambda t: F.normalize(t(X * 1000)),
+    "cosine_similarity, large": lambda t: F.cosine_similarity(t(X * 1000), t(P)),
+    "pairwise_distance, large": lambda t: F.pairwise_distance(t(X * 1000), t(P)),
+    "cross_entropy, many": lambda t: F.cross_entropy(t(np.tile(X, (1, 1, 10, 10))), CLASSES),
+    "cross_entropy, smoothed": lambda t: F.cross_entropy(t(np.tile(X, (1, 1, 10, 10))), CLASSES, label_smoothing=0.1),
+    "probabilities, many": lambda t: F.cross_entropy(t(np.tile(X, (1, 1, 20, 20))), t(np.tile(P, (1, 1, 20, 20)))),
+    "focal_loss, many": lambda t: F.focal_loss(t(np.tile(X, (1, 1, 10, 10))), CLASSES),
+    "nll_loss, many": lambda t: F.nll_loss(t(np.tile(X - 3, (1, 1, 10, 10))), CLASSES),
+    "mse_loss, many": lambda t: F.mse_loss(t(np.tile(X, (1, 1, 20, 20))), t(np.tile(P, (1, 1, 20, 20)))),
+    "binary_cross_entropy": lambda t: F.binary_cross_entropy(t(P), t(P)),
+    "kl_div": lambda t: F.kl_div(t(X), t(P), reduction="batchmean"),
+    "gaussian_nll_loss": lambda t: F.gaussian_nll_loss(t(X), t(P), t(P + 0.1)),
+    "attention": lambda t: F.scaled_dot_product_attention(t(X), t(X), t(P)),
+    "mish": lambda t: F.mish(t(X)),
+    "selu": lambda t: F.selu(t(X)),
+    "hardswish": lambda t: F.hardswish(t(X)),
+    "hardtanh": lambda t: F.hardtanh(t(X)),
+    "glu": lambda t: F.glu(t(X), 1),
+    "prelu": lambda t: F.prelu(t(X), t(P[0, :, 0, 0])),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("name", HALF)
+def test_half_types_are_stored_in_half_and_computed_in_float32(name, dtype):
+    """To a few roundings of the type, where sums in the type itself would overflow or stop growing."""
+    eps = 2.0**-11 if dtype == "float16" else 2.0**-8
+    got = HALF[name](lambda a: ts.tensor(a).to(dtype))
+    expected = HALF[name](lambda a: ts.tensor(a).to(dtype).to(ts.float64)).data
+    assert got.dtype == dtype
+    assert np.abs(got.data.astype(np.float64) - expected).max() <= 4 * eps * np.abs(expected).max()
+
+
 # --- dropout ---------------------------------------------------------------------------------------------------------
 
 
