@@ -297,6 +297,27 @@ def test_batch_norm_names_a_wrong_number_of_axes(layer):
         layer(ts.zeros(2))
 
 
+def test_instance_norm_and_softmax2d_name_wrong_shapes():
+    with pytest.raises(ShapeError, match=r"InstanceNorm2d: input must have 3 or 4 axes, got shape \(2, 3\)"):
+        nn.InstanceNorm2d(3)(ts.zeros(2, 3))
+    with pytest.raises(ShapeError, match="InstanceNorm2d: input must have num_features 3 channels"):
+        nn.InstanceNorm2d(3, affine=True)(ts.zeros(1, 2, 4, 4))
+    with pytest.raises(ShapeError, match=r"Softmax2d: input must be \(N, C, H, W\) or \(C, H, W\), got shape \(2, 3\)"):
+        nn.Softmax2d()(ts.zeros(2, 3))
+
+
+@pytest.mark.parametrize(
+    "layer", [nn.GroupNorm(2, 4), nn.LayerNorm((2, 3)), nn.RMSNorm(3), nn.InstanceNorm1d(4, affine=True), nn.PReLU(3)]
+)
+def test_reset_parameters_goes_back_to_the_start(layer):
+    before = {k: t.numpy().copy() for k, t in layer.state_dict().items()}
+    for p in layer.parameters():
+        p.assign_(7.0)
+    layer.reset_parameters()
+    for k, t in layer.state_dict().items():
+        np.testing.assert_array_equal(t.numpy(), before[k])
+
+
 def test_device_and_dtype_arguments():
     for layer in (nn.Conv2d(1, 1, 1, dtype=ts.float64), nn.ConvTranspose2d(1, 1, 1, dtype=ts.float64, device="cpu")):
         assert {p.dtype for p in layer.parameters()} == {ts.float64}

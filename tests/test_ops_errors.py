@@ -246,6 +246,133 @@ MISTAKES = {  # what is called, the class of error, what the message says
         "relu: input must be a Tensor, got ndarray; wrap it with ts.tensor(...)",
     ),
     "isnan of a number": (lambda: ts.isnan(1.0), DTypeError, "isnan: input must be a Tensor, got float"),
+    "instance norm": (
+        lambda: F.instance_norm(ts.zeros(2, 3, 1)),
+        ShapeError,
+        "instance_norm: input needs more than one value per channel and sample, got (2, 3, 1)",
+    ),
+    "instance norm, no statistics": (
+        lambda: F.instance_norm(IMAGE, use_input_stats=False),
+        ArgumentError,
+        "instance_norm: use_input_stats=False needs running_mean and running_var, got None",
+    ),
+    "instance norm, weight": (
+        lambda: F.instance_norm(IMAGE, weight=ts.ones(3)),
+        ShapeError,
+        "instance_norm: weight must have shape (2,), got (3,)",
+    ),
+    "groups of 2": (
+        lambda: F.group_norm(LOGITS, 2),
+        ShapeError,
+        "group_norm: num_groups 2 does not divide the 3 channels of input",
+    ),
+    "0 groups": (lambda: F.group_norm(LOGITS, 0), ArgumentError, "group_norm: num_groups must be a positive integer"),
+    "one value per group": (
+        lambda: F.group_norm(ts.zeros(1, 3), 3),
+        ShapeError,
+        "group_norm: input needs more than one value per group, got (1, 3)",
+    ),
+    "group norm of a vector": (
+        lambda: F.group_norm(ts.zeros(3), 1),
+        ShapeError,
+        "group_norm: input must be (N, C, ...), got shape (3,)",
+    ),
+    "group norm of integers": (
+        lambda: F.group_norm(TARGET, 2),
+        DTypeError,
+        "group_norm: input must be of a floating-point type, got int64",
+    ),
+    "layer norm": (
+        lambda: F.layer_norm(IMAGE, (4, 5)),
+        ShapeError,
+        "layer_norm: input must end in normalized_shape (4, 5), got shape (1, 2, 5, 5)",
+    ),
+    "layer norm over nothing": (
+        lambda: F.layer_norm(IMAGE, ()),
+        ArgumentError,
+        "layer_norm: normalized_shape must be an integer or at least one of them, got ()",
+    ),
+    "layer norm, bias": (
+        lambda: F.layer_norm(IMAGE, (5,), bias=ts.zeros(4)),
+        ShapeError,
+        "layer_norm: bias must have shape (5,), got (4,)",
+    ),
+    "rms norm": (lambda: F.rms_norm(IMAGE, (5, 5), ts.ones(5)), ShapeError, "rms_norm: weight must have shape (5, 5)"),
+    "normalize into": (lambda: F.normalize(X2, out=X2), ArgumentError, "normalize: out is not supported"),
+    "prelu": (
+        lambda: F.prelu(IMAGE, ts.ones(3)),
+        ShapeError,
+        "prelu: weight must hold 1 number or 2, got (3,) (input (1, 2, 5, 5))",
+    ),
+    "glu": (lambda: F.glu(X2), ShapeError, "glu: input must have an even size along axis 1 to be halved, got shape"),
+    "celu": (lambda: F.celu(X2, 0.0), ArgumentError, "celu: alpha must not be 0"),
+    "softshrink": (lambda: F.softshrink(X2, -1.0), ArgumentError, "softshrink: lambd must be at least 0, got -1.0"),
+    "dropout p": (lambda: F.dropout(X2, 1.5), ArgumentError, "dropout: p must be between 0 and 1, got 1.5"),
+    "dropout1d": (lambda: F.dropout1d(IMAGE), ShapeError, "dropout1d: input must be (N, C, L) or (C, L), got shape"),
+    "dropout2d": (lambda: F.dropout2d(ts.zeros(3)), ShapeError, "dropout2d: input must be (N, C, H, W), got shape"),
+    "bce range": (
+        lambda: F.binary_cross_entropy(X2 - 1.0, X2),
+        ArgumentError,
+        "binary_cross_entropy: input must be probabilities between 0 and 1, got -1.0 to -1.0",
+    ),
+    "bce shape": (
+        lambda: F.binary_cross_entropy(X2, X2[0]),
+        ShapeError,
+        "binary_cross_entropy: target must have input's shape (2, 3), got (3,)",
+    ),
+    "smooth l1": (lambda: F.smooth_l1_loss(X2, X2, beta=-1), ArgumentError, "smooth_l1_loss: beta must be at least 0"),
+    "huber": (lambda: F.huber_loss(X2, X2, delta=0), ArgumentError, "huber_loss: delta must be above 0, got 0"),
+    "mse weight": (
+        lambda: F.mse_loss(X2, X2, weight=ts.ones(3)),
+        ShapeError,
+        "mse_loss: weight must have input's shape (2, 3), got (3,)",
+    ),
+    "kl reduction": (
+        lambda: F.kl_div(X2, X2, reduction="average"),
+        ArgumentError,
+        "kl_div: reduction must be 'mean', 'batchmean', 'sum' or 'none', got 'average'",
+    ),
+    "negative variance": (
+        lambda: F.gaussian_nll_loss(X2, X2, X2 - 1.0),
+        ArgumentError,
+        "gaussian_nll_loss: var must not be negative, got -1.0",
+    ),
+    "variance shape": (
+        lambda: F.gaussian_nll_loss(X2, X2, ts.ones(3)),
+        ShapeError,
+        "gaussian_nll_loss: var (3,) fits neither input (2, 3)",
+    ),
+    "poisson of integers": (
+        lambda: F.poisson_nll_loss(TARGET, TARGET),
+        ArgumentError,
+        "poisson_nll_loss: input must be of a floating-point type, got int64",
+    ),
+    "focal gamma": (
+        lambda: F.focal_loss(LOGITS, TARGET, gamma=-1),
+        ArgumentError,
+        "focal_loss: gamma must be at least",
+    ),
+    "focal alpha": (
+        lambda: F.sigmoid_focal_loss(X2, X2, alpha=2.0),
+        ArgumentError,
+        "sigmoid_focal_loss: alpha must be at most 1 and gamma at least 0, got 2.0 and 2.0",
+    ),
+    "focal class": (lambda: F.focal_loss(LOGITS, TARGET + 3), BoundsError, "focal_loss: target holds class 3"),
+    "cosine": (
+        lambda: F.cosine_similarity(X2, ts.zeros(2, 2)),
+        ShapeError,
+        "cosine_similarity: shapes (2, 3) and (2, 2) do not broadcast",
+    ),
+    "cosine embedding": (
+        lambda: F.cosine_embedding_loss(X2, X2, ts.ones(2, 3)),
+        ShapeError,
+        "cosine_embedding_loss: inputs must be (N, D) with target (N,), or (D,) with target ()",
+    ),
+    "pairwise": (
+        lambda: F.pairwise_distance(X2, ts.zeros(2, 2)),
+        ShapeError,
+        "pairwise_distance: shapes (2, 3) and (2, 2) do not broadcast",
+    ),
     "matmul of a list": (lambda: [1.0, 2.0] @ X2, DTypeError, "matmul: input must be a Tensor, got list"),
 }
 X2 = ts.zeros(2, 3)

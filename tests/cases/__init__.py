@@ -3,6 +3,7 @@
 from . import (
     activations,
     arranging,
+    attention,
     convolution,
     elementwise,
     folding,
@@ -23,6 +24,7 @@ __all__ = [
     "Case",
     "activations",
     "arranging",
+    "attention",
     "convolution",
     "elementwise",
     "folding",

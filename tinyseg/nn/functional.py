@@ -34,8 +34,10 @@ from ..ops.activation import (
     tanhshrink,
     threshold,
 )
+from ..ops.attention import multi_head_attention_forward, scaled_dot_product_attention
 from ..ops.conv import conv2d, conv_transpose2d
 from ..ops.distance import cosine_embedding_loss, cosine_similarity, normalize, pairwise_distance
+from ..ops.embedding import embedding, one_hot
 from ..ops.fold import fold, unfold
 from ..ops.grid import affine_grid, grid_sample
 from ..ops.linalg import linear
@@ -88,6 +90,7 @@ __all__ = [
     "dropout1d",
     "dropout2d",
     "elu",
+    "embedding",
     "focal_loss",
     "fold",
     "gaussian_nll_loss",
@@ -116,8 +119,10 @@ __all__ = [
     "max_unpool2d",
     "mish",
     "mse_loss",
+    "multi_head_attention_forward",
     "nll_loss",
     "normalize",
+    "one_hot",
     "pad",
     "pairwise_distance",
     "pixel_shuffle",
@@ -127,6 +132,7 @@ __all__ = [
     "relu",
     "relu6",
     "rms_norm",
+    "scaled_dot_product_attention",
     "selu",
     "sigmoid",
     "sigmoid_focal_loss",

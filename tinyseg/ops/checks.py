@@ -23,6 +23,7 @@ __all__ = [
     "pair",
     "same_kind",
     "tensor_arg",
+    "wide",
 ]
 
 DEFAULT_FLOAT = np.dtype(np.float32)
@@ -57,6 +58,11 @@ def floating(caller: str, x: Any, name: str = "input") -> Tensor:
     """`x`, integers and booleans converted to float32 as PyTorch's functions of real numbers do."""
     x = tensor_arg(caller, name, x)
     return x if is_float(x.dtype) else Tensor(x.data.astype(DEFAULT_FLOAT))
+
+
+def wide(x: Tensor) -> Tensor:
+    """Half types as float32: their sums and squares overflow, and a small eps would be 0 in them."""
+    return x.to(np.float32) if is_float(x.dtype) and x.dtype.itemsize < 4 else x
 
 
 def same_kind(caller: str, **tensors: Tensor | None) -> None:

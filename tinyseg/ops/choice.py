@@ -57,7 +57,7 @@ class Clamp(Op):
         self.inside = (x >= (-np.inf if self.low is None else self.low)) & (
             x <= (np.inf if self.high is None else self.high)
         )
-        return array_module(x).clip(x, self.low, self.high)
+        return array_module(x).clip(x, self.low, self.high).astype(x.dtype, copy=False)  # bfloat16 grows beside a float
 
     def backward(self, gy: Tensor) -> Tensor:
         return Where(self.inside)(gy, as_tensor(0, gy, gy.dtype))

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..engine import Tensor
 from ..errors import ArgumentError, DTypeError, ShapeError
-from .checks import axes, check_broadcast, floating, is_float, same_kind, tensor_arg
+from .checks import axes, check_broadcast, floating, is_float, same_kind, tensor_arg, wide
 from .elementwise import abs_, clamp, sign, sqrt, square, where
 from .pointwise_loss import reduced, refuse_old
 from .reduce import amax, amin, sum
@@ -21,8 +21,9 @@ def normalize(input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, o
     """
     if out is not None:
         raise ArgumentError("normalize: out is not supported; results are always new Tensors")
-    x = floating("normalize", input)
-    return x / clamp(p_norm("normalize", x, p, dim, keepdim=True), min=eps)
+    given = floating("normalize", input)
+    x = wide(given)
+    return (x / clamp(p_norm("normalize", x, p, dim, keepdim=True), min=eps)).to(given.dtype)
 
 
 def p_norm(caller: str, input: Tensor, p: float, dim: Any, keepdim: bool) -> Tensor:
@@ -64,9 +65,10 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
         raise DTypeError(f"{caller}: x1 must be of a floating-point type, got {x1.dtype}")
     shape = check_broadcast(caller, x1.shape, x2.shape)
     a, b = (x if x.shape == shape else broadcast_to(x, *shape) for x in (x1, x2))
+    a, b = wide(a), wide(b)
     lengths = [p_norm(caller, x, 2, dim, keepdim=True) for x in (a, b)]
     na, nb = (where(Tensor(n.data < eps), n - n.detach() + eps, n) for n in lengths)
-    return sum((a / na) * (b / nb), dim)
+    return sum((a / na) * (b / nb), dim).to(x1.dtype)
 
 
 def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
@@ -76,7 +78,7 @@ def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6,
     """
     same_kind("pairwise_distance", x1=x1, x2=x2)
     check_broadcast("pairwise_distance", x1.shape, x2.shape)
-    return p_norm("pairwise_distance", x1 - x2 + eps, p, -1, keepdim)
+    return p_norm("pairwise_distance", wide(x1) - wide(x2) + eps, p, -1, keepdim).to(x1.dtype)
 
 
 def cosine_embedding_loss(
@@ -103,7 +105,8 @@ def cosine_embedding_loss(
         )
     check_broadcast(caller, check_broadcast(caller, input1.shape, input2.shape)[:-1], target.shape)
     tiny = 1e-12  # PyTorch's, added to the squared lengths
-    lengths = (sum(square(input1), -1) + tiny) * (sum(square(input2), -1) + tiny)
-    cosine = sum(input1 * input2, -1) / sqrt(lengths)
+    a, b = wide(input1), wide(input2)
+    lengths = (sum(square(a), -1) + tiny) * (sum(square(b), -1) + tiny)
+    cosine = (sum(a * b, -1) / sqrt(lengths)).to(input1.dtype)
     beyond = where(Tensor(cosine.data > margin), cosine - margin, 0.0)
     return reduced(caller, where(target == 1, 1.0 - cosine, where(target == -1, beyond, 0.0)), reduction)

@@ -12,7 +12,7 @@ from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, BoundsError, DTypeError, ShapeError
 from ..kernels import softmax as kernel
 from .activation import log_softmax, sigmoid, softmax
-from .checks import floating, is_float, same_kind, tensor_arg
+from .checks import floating, is_float, same_kind, tensor_arg, wide
 from .elementwise import exp, where
 from .pointwise_loss import binary_cross_entropy_with_logits, reduced, refuse_old
 from .reduce import mean, sum
@@ -102,7 +102,7 @@ def cross_entropy(
         uniform = _uniform_part(x3, weight, Tensor((classes != ignore_index).astype(x3.dtype)))
         losses = losses * (1 - label_smoothing) + uniform * (label_smoothing / c)
     if reduction == "mean":
-        return sum(losses) / float(_target_weight(classes, w, ignore_index, x3).sum())
+        return _weighted_mean(losses, _target_weight(classes, w, ignore_index, x3))
     return reduced("cross_entropy", reshape(losses, *lead), reduction)
 
 
@@ -140,8 +140,14 @@ def _soft_cross_entropy(
     logs = log_softmax(x3, 1)
     losses = -sum(t3 * (logs if weight is None else logs * reshape(weight, -1, 1)), 1)
     if reduction == "mean":
-        return sum(losses) / float(max(x3.shape[0] * x3.shape[2], 1))
+        return (sum(wide(losses)) / float(max(x3.shape[0] * x3.shape[2], 1))).to(losses.dtype)
     return reduced("cross_entropy", reshape(losses, *lead), reduction)
+
+
+def _weighted_mean(losses: Tensor, weights: Array) -> Tensor:
+    """Σ losses / Σ weights; half types add up in float32, where they neither overflow nor stop growing."""
+    total = float(weights.sum(dtype=np.float32 if weights.itemsize < 4 else None))
+    return (sum(wide(losses)) / total).to(losses.dtype)
 
 
 def _checked_target(caller: str, target: Tensor, shape: tuple[int, ...], classes: int, ignore_index: int) -> Array:
@@ -180,7 +186,7 @@ def nll_loss(
     place = Tensor(array_module(x.data).expand_dims(counted, 0 if x.ndim == 1 else 1))
     picked = reshape(x.gather(0 if x.ndim == 1 else 1, place), *lead)
     losses = -(picked * Tensor(array_module(x.data).asarray(w)))
-    return sum(losses) / float(w.sum()) if reduction == "mean" else reduced("nll_loss", losses, reduction)
+    return _weighted_mean(losses, w) if reduction == "mean" else reduced("nll_loss", losses, reduction)
 
 
 def focal_loss(
@@ -210,7 +216,7 @@ def focal_loss(
     right = Tensor(miss.data == 0)  # the slope of miss^γ is infinite there for γ < 1, that of the loss is 0
     losses = where(right, 0.0, where(right, 1.0, miss) ** float(gamma)) * surprise * w
     if reduction == "mean":
-        return sum(losses) / float(w.data.sum())
+        return _weighted_mean(losses, w.data)
     return reduced("focal_loss", reshape(losses, *lead), reduction)
 
 

@@ -18,8 +18,8 @@ from ..device import array_module
 from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..kernels import norm as kernel
-from .checks import floating, is_float, same_kind
-from .elementwise import rsqrt
+from .checks import floating, is_float, same_kind, wide
+from .elementwise import rsqrt, square
 from .reduce import mean, sum
 from .shape import alias, reshape
 
@@ -224,10 +224,9 @@ def rms_norm(input: Tensor, normalized_shape: Any, weight: Tensor | None = None,
     same_kind("rms_norm", input=input, weight=weight)
     shape = _last_axes("rms_norm", input, normalized_shape, weight=weight)
     x = floating("rms_norm", input)
-    wide = x.to(np.float32) if x.dtype.itemsize < 4 else x
-    small = float(np.finfo(wide.dtype).eps) if eps is None else eps
+    small = float(np.finfo(wide(x).dtype).eps) if eps is None else eps
     over = tuple(range(x.ndim - len(shape), x.ndim))
-    y = (wide * rsqrt(mean(wide * wide, over, keepdim=True) + small)).to(x.dtype)
+    y = (wide(x) * rsqrt(mean(square(wide(x)), over, keepdim=True) + small)).to(x.dtype)
     return _affine(y, weight, None, shape)
 
 
