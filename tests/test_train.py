@@ -444,7 +444,52 @@ def test_a_failed_save_leaves_both_checkpoints(tmp_path, monkeypatch):
     with pytest.raises(CheckpointError, match="No space left on device"):
         store.save({"step": 3})
     assert store.load() == ({"step": 2}, "")
-    assert load_checkpoint(store.previous) == {"step": 2}  # the same file under its second name
+    assert load_checkpoint(store.previous) == {"step": 1}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["last.safetensors", "previous.safetensors"]
+
+
+def test_checkpoints_can_be_read_by_whom_the_umask_lets(tmp_path):
+    before = os.umask(0o027)
+    try:
+        for step in (1, 2):
+            Store(tmp_path).save({"step": step}, is_best=True)
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o640}
+
+
+class Full:
+    """A file on a full disk, which says so when it is closed, too."""
+
+    def fail(self, *_):
+        raise OSError(28, "No space left on device")
+
+    write = flush = close = fail
+
+
+def test_a_full_disk_is_told_with_the_name_of_the_log(tmp_path, monkeypatch):
+    run = trainer(tmp_path)
+    opened = run._open
+
+    def on_a_full_disk():
+        opened()
+        run.log.close()
+        run.log._file = Full()
+
+    monkeypatch.setattr(run, "_open", on_a_full_disk)
+    monkeypatch.setattr(RunLog, "sync", lambda log: None)
+    with pytest.raises(DataError, match=r"log: .*log.jsonl: No space left on device: free space"):
+        run.run()
+
+
+def test_a_log_that_cannot_be_made_leaves_nothing_behind(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(DataError, match=r"log.jsonl: No space left on device"):
+        RunLog(tmp_path / "log.jsonl")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_another_models_checkpoint_is_refused(tmp_path):

@@ -41,6 +41,8 @@ def save_checkpoint(path: str | os.PathLike[str], state: Mapping[str, Any]) -> N
     tensors: dict[str, Tensor] = {}
     tree = json.dumps(_pack(dict(state), "", tensors))
     weights.save(tensors, path, {"format": FORMAT, "state": tree, "checksum": _checksum(tree, tensors)})
+    with suppress(OSError):
+        os.chmod(path, 0o666 & ~_umask())  # safetensors makes files that only their owner can read
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> State:
@@ -59,6 +61,13 @@ def load_checkpoint(path: str | os.PathLike[str]) -> State:
         raise CheckpointError(f"load_checkpoint: {path} is damaged (its checksum differs): use another copy of it")
     state: State = _unpack(json.loads(tree), tensors)
     return state
+
+
+def _umask() -> int:
+    """The permissions that new files do not get; the system tells them only to whom sets them."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
 
 
 def _checksum(tree: str, tensors: Mapping[str, Tensor]) -> str:
@@ -133,10 +142,17 @@ class Store:
                 path.unlink()
 
     def save(self, state: Mapping[str, Any], is_best: bool = False) -> None:
-        """Write `last`; the one before becomes `previous`. **Raises** CheckpointError, with both still there."""
-        if self.last.exists():
-            _link(self.last, self.previous)
-        save_checkpoint(self.last, state)
+        """Write `last`; the one before becomes `previous`. **Raises** CheckpointError, with both as they were."""
+        kept = self.folder / f".{self.previous.name}.part"  # becomes `previous` once there is a newer `last`
+        try:
+            if self.last.exists():
+                _link(self.last, kept)
+            save_checkpoint(self.last, state)
+            if kept.exists():
+                _replace(kept, self.previous)
+        finally:
+            with suppress(OSError):
+                kept.unlink()
         if is_best:
             self.mark_best()
 
@@ -174,8 +190,20 @@ def _link(source: pathlib.Path, target: pathlib.Path) -> None:
             os.link(source, part)
         except OSError:  # file systems without hard links
             part.write_bytes(source.read_bytes())
-        os.replace(part, target)
+        _replace(part, target)
     except OSError as error:
+        raise _failed(target, error) from None
+    finally:
         with suppress(OSError):
             part.unlink()
-        raise CheckpointError(f"save: {target}: {error.strerror}: free space or choose another folder") from None
+
+
+def _replace(source: pathlib.Path, target: pathlib.Path) -> None:
+    try:
+        os.replace(source, target)
+    except OSError as error:
+        raise _failed(target, error) from None
+
+
+def _failed(path: pathlib.Path, error: OSError) -> CheckpointError:
+    return CheckpointError(f"checkpoint: {path}: {error.strerror}: free space or choose another folder")

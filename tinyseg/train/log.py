@@ -8,6 +8,7 @@ import os
 import pathlib
 from typing import IO, Any
 
+from ..data.images import open_regular, write_atomically
 from ..errors import DataError
 
 __all__ = ["RunLog", "read_log"]
@@ -26,10 +27,8 @@ class RunLog:
     def __init__(self, path: str | os.PathLike[str], step: int = 0) -> None:
         self.path = pathlib.Path(path)
         kept = [entry for entry in read_log(self.path) if entry["step"] <= step] if self.path.exists() else []
-        part = self.path.with_name(f".{self.path.name}.part")
+        write_atomically(self.path, "".join(_line(entry) for entry in kept).encode())
         try:
-            part.write_text("".join(_line(entry) for entry in kept), encoding="utf-8")
-            os.replace(part, self.path)
             self._file: IO[str] = open(self.path, "a", encoding="utf-8")  # noqa: SIM115  open as long as the run
         except OSError as error:
             raise _failed(self.path, error) from None
@@ -50,14 +49,19 @@ class RunLog:
             raise _failed(self.path, error) from None
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Close the file. A line that did not fit on the disk is tried, and can fail, once more here."""
+        try:
+            self._file.close()
+        except OSError as error:
+            raise _failed(self.path, error) from None
 
 
 def read_log(path: str | os.PathLike[str]) -> list[Entry]:
-    """The entries of a log, in order; a last line that was cut short is left out."""
+    """The entries of a log, in order; a last line that was cut short is left out. **Raises** DataError."""
     entries: list[Entry] = []
-    for line in pathlib.Path(path).read_text(encoding="utf-8").splitlines():
+    with open_regular(path) as file:
+        text = file.read().decode(errors="replace")
+    for line in text.splitlines():
         try:
             entry = json.loads(line)
         except ValueError:  # the machine went down in the middle of a line
