@@ -15,8 +15,9 @@ from .activation import dropout, softmax
 from .checks import check_broadcast, is_float, same_kind, tensor_arg
 from .elementwise import masked_fill, where
 from .linalg import MatMul, linear
+from .pad import pad
 from .reduce import mean
-from .shape import broadcast_to, cat, chunk, pad, permute, reshape, squeeze, unsqueeze
+from .shape import broadcast_to, cat, chunk, permute, reshape, squeeze, unsqueeze
 
 
 def scaled_dot_product_attention(

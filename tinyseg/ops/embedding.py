@@ -10,7 +10,8 @@ from ..device import array_module
 from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, BoundsError, DTypeError, ShapeError
 from .checks import is_float, tensor_arg
-from .shape import IndexAdd, reshape
+from .indexing import IndexAdd
+from .shape import reshape
 
 
 class Embedding(Op):
