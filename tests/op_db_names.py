@@ -59,16 +59,7 @@ VOCABULARY: dict[str, str] = {
 }
 
 # Of these, what is not there yet.
-PENDING = """
-    nn.functional.unfold nn.functional.adaptive_avg_pool2d nn.functional.adaptive_max_pool2d
-    nn.functional.max_unpool2d nn.functional.local_response_norm nn.functional.upsample_bilinear
-    nn.functional.upsample_nearest nn.functional.pixel_shuffle nn.functional.pixel_unshuffle
-    nn.functional.grid_sample nn.functional.instance_norm nn.functional.group_norm nn.functional.layer_norm
-    nn.functional.glu nn.functional.smooth_l1_loss nn.functional.huber_loss nn.functional.binary_cross_entropy
-    nn.functional.kl_div nn.functional.gaussian_nll_loss nn.functional.cosine_similarity nn.functional.normalize
-    nn.functional.scaled_dot_product_attention nn.functional.embedding nn.functional.one_hot prod cumsum roll
-    tril triu sort topk einsum multinomial
-"""
+PENDING = ""
 
 # What is outside the vocabulary. One that is offered all the same is checked like any other.
 NOT_OFFERED: dict[str, str] = {

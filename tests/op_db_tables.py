@@ -60,17 +60,17 @@ _RANDOM = (
 
 PREDICATES: dict[str, tuple[tuple[str, Predicate], ...]] = {
     **dict.fromkeys(_RANDOM, (("random result", _always),)),
+    "normal": (  # with a Tensor and two numbers it is Tensor.normal_
+        ("outside the vocabulary", lambda s: isinstance(s.input, torch.Tensor) and len(s.args) == 2),
+        ("random result", _always),
+    ),
     "nn.functional.dropout": (("random result", _drops),),
     "nn.functional.dropout2d": (("random result", _drops),),
     "nn.functional.scaled_dot_product_attention": (("random result", lambda s: _argument(s, 3, "dropout_p", 0.0) > 0),),
-    "nn.functional.interpolate": (
-        ("1-D or 3-D", _not_an_image),
-        ("outside the vocabulary", lambda s: s.kwargs.get("mode") == "bicubic"),
-    ),
-    "nn.functional.grid_sample": (
-        ("1-D or 3-D", _not_an_image),
-        ("outside the vocabulary", lambda s: _argument(s, 1, "mode", "bilinear") == "bicubic"),
-    ),
+    "nn.functional.multi_head_attention_forward": (("random result", lambda s: _argument(s, 9, "dropout_p", 0.0) > 0),),
+    "nn.functional.embedding": (("sparse", lambda s: s.kwargs.get("sparse", False)),),
+    "nn.functional.interpolate": (("1-D or 3-D", _not_an_image),),
+    "nn.functional.grid_sample": (("1-D or 3-D", _not_an_image),),
     "nn.functional.upsample_nearest": (("1-D or 3-D", _not_an_image),),
     "nn.functional.upsample_bilinear": (("1-D or 3-D", _not_an_image),),
 }
@@ -78,6 +78,7 @@ PREDICATES: dict[str, tuple[tuple[str, Predicate], ...]] = {
 CALLED_OTHERWISE: dict[str, Callable[..., Any]] = {
     "where": lambda input, condition, other: ts.where(condition, input, other),
     "einsum": lambda operands, equation: ts.einsum(equation, *operands),
+    "nn.functional.embedding": lambda weight, input, **how: ts.nn.functional.embedding(input, weight, **how),
 }
 
 # --- errors ----------------------------------------------------------------------------------------------------------
@@ -99,42 +100,14 @@ _TAKE_NUMBERS = (
 ACCEPTED: dict[str, tuple[Predicate, str]] = dict.fromkeys(_TAKE_NUMBERS, (_number_beside_tensor, NUMBER))
 
 # Functions that speak under another name, which is theirs here as well.
-SPEAKS_AS = {"__rmod__": "remainder", "view_as": "reshape", "expand_as": "broadcast_to", "expand": "broadcast_to"}
+SPEAKS_AS = {
+    "__rmod__": "remainder",
+    **dict.fromkeys(("view", "view_as", "reshape_as"), "reshape"),
+    **dict.fromkeys(("expand", "expand_as"), "broadcast_to"),
+    **dict.fromkeys(("hstack", "vstack"), "cat"),
+}
 
 # --- known failures: a check that passes must leave this table -------------------------------------------------------
 
-_ALL = ("values", "gradients", "second derivatives")
-_AXIS = "a Tensor without axes comes out, or its gradient, with shape (1,)"
-_PAD = "an empty batch is refused in the modes other than 'constant'"
-_GATHER = "index and input of different rank where one has no element or no axis"
-
-# The name of an entry, the checks that fail, and why.
-_FAILING: tuple[tuple[str, tuple[str, ...], str], ...] = (
-    ("nn.functional.relu", _ALL, _AXIS),
-    ("nn.functional.silu", _ALL, _AXIS),
-    ("sigmoid", _ALL, _AXIS),
-    ("nn.functional.logsigmoid", _ALL[1:2], _AXIS),
-    ("nn.functional.softplus", _ALL[1:2], _AXIS),
-    ("nn.functional.mish", _ALL[1:], _AXIS),
-    ("nn.functional.binary_cross_entropy_with_logits", _ALL[1:2], _AXIS),
-    ("nn.functional.batch_norm", _ALL, "an input (C,) without a batch is refused where it is empty"),
-    ("nn.functional.pad[reflect]", _ALL, _PAD),
-    ("nn.functional.pad[replicate]", _ALL, _PAD),
-    ("nn.functional.pad[circular]", _ALL, _PAD),
-    ("nn.functional.interpolate[nearest-exact]", _ALL, "the mode is not offered yet"),
-    ("nn.functional.interpolate[area]", _ALL, "the mode is not offered yet"),
-    ("flip", _ALL, "dims is not accepted by name"),
-    ("gather", _ALL, _GATHER),
-    ("index_select", _ALL, "an input without axes raises NumPy's error"),
-    ("cat", _ALL, "PyTorch skips tensors of shape (0,)"),
-    ("masked_fill", (*_ALL[1:], "errors"), "a Tensor as value takes no gradient, and may have axes"),
-    ("maximum", ("errors",), "a number is accepted beside a Tensor"),
-    ("minimum", ("errors",), "a number is accepted beside a Tensor"),
-    ("max[binary]", ("errors",), "a number is accepted beside a Tensor"),
-    ("min[binary]", ("errors",), "a number is accepted beside a Tensor"),
-    ("t", ("errors",), "more than two axes are transposed instead of refused"),
-    ("std[unbiased]", _ALL, "std(x, True): a boolean in the place of dim is `unbiased`"),
-    ("var[unbiased]", _ALL, "var(x, True): a boolean in the place of dim is `unbiased`"),
-)
-
-KNOWN = {(name, kind): why for name, kinds, why in _FAILING for kind in kinds}
+# (the name of an entry, the check that fails): why.
+KNOWN: dict[tuple[str, str], str] = {}
