@@ -158,7 +158,7 @@ def _config(state: Mapping[str, Any], path: str | os.PathLike[str]) -> dict[str,
     config: dict[str, Any] = state.get("config", {})
     if config.get("recipe") != "unet":
         raise CheckpointError(
-            f"load: {path} holds a run of {config.get('recipe')!r}, expected 'unet': use its own command"
+            f"checkpoint: {path} holds a run of {config.get('recipe')!r}, expected 'unet': use its own command"
         )
     return config
 
@@ -362,6 +362,6 @@ def load_trained(path: str | os.PathLike[str]) -> Trained:
     try:
         _load(model, state)
     except CheckpointError as error:
-        raise CheckpointError(f"load: {chosen} does not fit its own settings: {error}") from None
+        raise CheckpointError(f"checkpoint: {chosen} does not fit its own settings: {error}") from None
     step = int(state["position"]["step"])
     return Trained(model.eval(), recipe, config["channels"], tuple(config["classes"]), step, chosen)
