@@ -124,6 +124,44 @@ def test_preview_shows_a_folder_and_its_mapping(capsys, tmp_path):
     assert size_of(sheet)[1] > 100
 
 
+def test_preview_counts_both_parts_and_refuses_what_it_cannot_draw(capsys, tmp_path):
+    root, sheet = folder_of(tmp_path / "data", count=6), tmp_path / "sheet.png"
+    arguments = ["data", "preview", "--data", "folder", "--root", str(root), "--fraction", "0.2", "--out", str(sheet)]
+    assert run(arguments) == 0
+    shown = capsys.readouterr().out
+    assert "6 images of 3 channels" in shown
+    assert "5 to train, 1 to validate" in shown
+    assert "--start is 5, expected 0 to 4 (5 images to train)" in failed(capsys, *arguments, "--start", 5)
+    error = failed(capsys, "data", "preview", "--count", 400, "--size", 4096, "--out", sheet)
+    assert "--count 400 of 4096x4096" in error
+    assert "lower --count or --size" in error
+
+
+def test_pictures_are_png(capsys, trained, tmp_path):
+    text = tmp_path / "st.txt"
+    assert f"{text} is no name of a picture" in failed(capsys, "data", "preview", "--out", text)
+    assert f"{text} is no name of a picture" in failed(capsys, "evaluate", trained, "--out", text)
+    assert not text.exists()
+
+
+def test_version(capsys):
+    from tinyseg import __version__
+
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out == f"tinyseg {__version__}\n"
+
+
+def test_a_short_run_is_evaluated_once_and_a_finished_one_says_how_to_go_on(capsys, tmp_path):
+    out = str(tmp_path / "run")
+    assert run(["train", "unet", "--out", out, "--steps", "12", *TINY]) == 0
+    assert [e["step"] for e in read_log(tmp_path / "run" / "log.jsonl") if e["kind"] == "evaluation"] == [12]
+    capsys.readouterr()
+    assert run(["train", "unet", "--resume", out]) == 0
+    assert "ended at step 12" in capsys.readouterr().out
+    error = failed(capsys, "train", "unet", "--resume", out, "--steps", 20)
+    assert "--steps cannot change in a run that goes on, its learning rate follows the number of steps" in error
+
+
 @pytest.mark.parametrize(
     "extra", [["--form", "2015", "--size", "20"], ["--loss", "bce", "--size", "32"], ["--bilinear", "--size", "24"]]
 )
