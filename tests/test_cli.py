@@ -124,6 +124,44 @@ def test_preview_shows_a_folder_and_its_mapping(capsys, tmp_path):
     assert size_of(sheet)[1] > 100
 
 
+def test_preview_counts_both_parts_and_refuses_what_it_cannot_draw(capsys, tmp_path):
+    root, sheet = folder_of(tmp_path / "data", count=6), tmp_path / "sheet.png"
+    arguments = ["data", "preview", "--data", "folder", "--root", str(root), "--fraction", "0.2", "--out", str(sheet)]
+    assert run(arguments) == 0
+    shown = capsys.readouterr().out
+    assert "6 images of 3 channels" in shown
+    assert "5 to train, 1 to validate" in shown
+    assert "--start is 5, expected 0 to 4 (5 images to train)" in failed(capsys, *arguments, "--start", 5)
+    error = failed(capsys, "data", "preview", "--count", 400, "--size", 4096, "--out", sheet)
+    assert "--count 400 of 4096x4096" in error
+    assert "lower --count or --size" in error
+
+
+def test_pictures_are_png(capsys, trained, tmp_path):
+    text = tmp_path / "st.txt"
+    assert f"{text} is no name of a picture" in failed(capsys, "data", "preview", "--out", text)
+    assert f"{text} is no name of a picture" in failed(capsys, "evaluate", trained, "--out", text)
+    assert not text.exists()
+
+
+def test_version(capsys):
+    from tinyseg import __version__
+
+    assert run(["--version"]) == 0
+    assert capsys.readouterr().out == f"tinyseg {__version__}\n"
+
+
+def test_a_short_run_is_evaluated_once_and_a_finished_one_says_how_to_go_on(capsys, tmp_path):
+    out = str(tmp_path / "run")
+    assert run(["train", "unet", "--out", out, "--steps", "12", *TINY]) == 0
+    assert [e["step"] for e in read_log(tmp_path / "run" / "log.jsonl") if e["kind"] == "evaluation"] == [12]
+    capsys.readouterr()
+    assert run(["train", "unet", "--resume", out]) == 0
+    assert "ended at step 12" in capsys.readouterr().out
+    error = failed(capsys, "train", "unet", "--resume", out, "--steps", 20)
+    assert "--steps cannot change in a run that goes on, its learning rate follows the number of steps" in error
+
+
 @pytest.mark.parametrize(
     "extra", [["--form", "2015", "--size", "20"], ["--loss", "bce", "--size", "32"], ["--bilinear", "--size", "24"]]
 )
@@ -334,6 +372,62 @@ def test_checkpoints_that_cannot_be_used(capsys, trained, tmp_path):
     error = failed(capsys, "evaluate", trained, "--data", "folder", "--root", nuclei, "--fraction", 0.5)
     assert "2 classes" in error
     assert "the data has 3 and 3" in error
+
+
+@pytest.mark.parametrize("part", ["images", "masks"])
+def test_pipes_are_not_waited_for(capsys, trained, tmp_path, part):
+    root = folder_of(tmp_path / "data", count=3)
+    (root / part / "2.png").unlink()
+    os.mkfifo(root / part / "2.png")
+    error = failed(capsys, "data", "preview", "--data", "folder", "--root", root)
+    assert f"{part}/2.png is not a regular file" in error
+    error = failed(capsys, "predict", root / part / "2.png", "--weights", trained, "--out", tmp_path / "out")
+    assert f"{part}/2.png is not a regular file" in error
+    os.mkfifo(tmp_path / "last.safetensors")
+    assert "last.safetensors is not a regular file" in failed(capsys, "evaluate", tmp_path / "last.safetensors")
+    assert "last.safetensors is not a regular file" in failed(capsys, "train", "unet", "--resume", tmp_path)
+
+
+def test_linked_folders_and_what_is_missing(capsys, tmp_path):
+    def preview(root, *extra):
+        return failed(capsys, "data", "preview", "--data", "folder", "--root", root, *extra)
+
+    root, other = folder_of(tmp_path / "data"), folder_of(tmp_path / "other")
+    (root / "masks").rename(tmp_path / "elsewhere")
+    (root / "masks").symlink_to(tmp_path / "elsewhere")
+    assert f"{root / 'masks'} links to {tmp_path / 'elsewhere'}, outside {root}: copy it" in preview(root)
+    (other / "masks").rename(other / "more")
+    (other / "masks").symlink_to("more")
+    sheet = str(tmp_path / "s.png")
+    assert run(["data", "preview", "--data", "folder", "--root", str(other), "--out", sheet]) == 0
+    assert f"data: {tmp_path / 'none'} does not exist: give --root a folder" in preview(tmp_path / "none")
+    assert "give --masks a folder" in preview(other / "images", "--masks", sheet)
+    black = folder_of(tmp_path / "black", masks=lambda i, mask: mask * 0)
+    assert "every pixel of every mask is 0" in preview(black)
+
+
+@pytest.mark.parametrize(("count", "remedy"), [(1, "add images"), (2, "--fraction 0.5"), (4, "--fraction 0.25")])
+def test_a_fraction_that_leaves_nothing_says_which_would_do(capsys, tmp_path, count, remedy):
+    root = folder_of(tmp_path / "data", count=count)
+    arguments = ["data", "preview", "--data", "folder", "--root", root, "--out", tmp_path / "sheet.png"]
+    error = failed(capsys, *arguments)
+    assert f"data: {root} has {count} images" in error
+    assert remedy in error
+    if remedy.startswith("--"):
+        assert run([*map(str, arguments), *remedy.split()]) == 0
+
+
+def test_a_damaged_checkpoint_says_what_else_there_is(capsys, trained, tmp_path):
+    whole = (trained / "last.safetensors").read_bytes()
+    half = tmp_path / "best.safetensors"
+    half.write_bytes(whole[: len(whole) // 2])
+    error = failed(capsys, "evaluate", half)
+    assert f"checkpoint: {half} is not a complete safetensors file" in error
+    assert error.endswith("use another copy of it, or train again")
+    (tmp_path / "previous.safetensors").write_bytes(whole)
+    assert failed(capsys, "evaluate", half).endswith(f": use {tmp_path / 'previous.safetensors'}")
+    error = failed(capsys, "train", "unet", "--resume", half)
+    assert f"checkpoint: {half} is a file: --resume takes the run's folder" in error
 
 
 def test_a_checkpoint_of_another_model_is_named(capsys, trained, tmp_path):

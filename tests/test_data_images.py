@@ -283,7 +283,7 @@ def test_links_out_of_the_folder_are_refused(tmp_path):
     (inside / "b.png").symlink_to("a.png")
     assert len(images.list_images(inside)) == 2
     (inside / "c.png").symlink_to(outside / "secret.png")
-    with pytest.raises(DataError, match=r"c.png links to .*secret.png, outside .*: copy the file there instead"):
+    with pytest.raises(DataError, match=r"c.png links to .*secret.png, outside .*: copy it there instead"):
         images.list_images(inside)
 
 
@@ -414,7 +414,7 @@ def test_a_write_that_fails_halfway_leaves_the_old_file_and_nothing_else(tmp_pat
     result = subprocess.run(
         [sys.executable, "-B", "-c", FULL_DISK, path], cwd=root, capture_output=True, text=True, check=True
     )
-    assert result.stdout == f"write: {path}: File too large: free space or choose another folder\n"
+    assert result.stdout == f"cannot write {path}: File too large: free space or choose another folder\n"
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["x.png"]
 

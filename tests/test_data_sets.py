@@ -241,7 +241,7 @@ def test_idx_cut_anywhere_is_refused(tmp_path_factory, data, gzipped):
     content = gzip.compress(content) if gzipped else content
     path = tmp_path_factory.mktemp("idx") / "x"
     path.write_bytes(content[: data.draw(st.integers(0, len(content) - 1))])
-    with pytest.raises(DataError, match=f"read_idx: {path}") as caught:
+    with pytest.raises(DataError, match=f"data: {path}") as caught:
         read_idx(path)
     assert "\n" not in str(caught.value)
 

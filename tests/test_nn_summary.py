@@ -165,6 +165,39 @@ def test_the_table_shows_every_number_in_eighty_columns(capsys):
     assert result.layers[0].name == "0"
 
 
+def printed(module, shape, width):
+    out = io.StringIO()
+    nn.summary(module, shape, Console(file=out, width=width))
+    return [line.rstrip() for line in out.getvalue().splitlines()]
+
+
+def test_eighty_columns_show_long_names_as_a_tree_and_every_number_whole():
+    from tinyseg.models.unet import UNet
+
+    lines = printed(UNet(3, 2), (1, 3, 64, 64), 80)
+    assert max(map(len, lines)) <= 80
+    assert lines[3:5] == ["inc", " double_conv"]
+    assert lines[5].startswith("  0 ")
+    assert lines[5].split() == ["0", "Conv2d", "1×64×64×64", "1,728", "7,077,888", "3/1"]
+    assert "31,037,698 3,012,722,688" in lines[-2]
+    assert "…" not in "".join(lines)
+
+
+def test_narrow_terminals_cut_names_never_numbers():
+    lines = printed(nn.Sequential(nn.ConvTranspose2d(3, 64, 3)), (1, 3, 66, 66), 60)
+    assert any("1×64×68×68" in line and "1,792" in line and "7,527,168" in line and "…" in line for line in lines)
+
+
+def test_a_pipe_gets_the_full_names(capsys):
+    block = nn.Sequential(nn.Sequential(nn.ReLU()))
+    name = "a_rather_long_name_that_would_not_fit_into_eighty_columns_with_its_numbers"
+    block.add_module(name, nn.ReLU())
+    nn.summary(block, (1, 1, 4, 4))
+    assert (
+        "\na_rather_long_name_that_would_not_fit_into_eighty_columns_with_its_numbers  ReLU" in capsys.readouterr().out
+    )
+
+
 @pytest.mark.parametrize("example", [3, (), (1, "x"), [1.5]])
 def test_a_bad_example_is_named(example):
     with pytest.raises(ArgumentError, match="summary: example must be"):

@@ -43,10 +43,21 @@ REMEDIES = {
 }
 
 
+def _show_version(asked: bool) -> None:
+    if asked:
+        from .. import __version__
+
+        print(f"tinyseg {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def options(
     debug: Annotated[
         bool, typer.Option("--debug", help="On an error show where it came from (also TINYSEG_DEBUG=1).")
+    ] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True)
     ] = False,
 ) -> None:
     """Train, evaluate and use segmentation networks on an engine that one can read."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import pathlib
-from typing import Annotated
+from collections.abc import Iterator
+from typing import Annotated, Any
 
 import typer
 
 from . import options as o
 
 app = typer.Typer(no_args_is_help=True, help="Look at data.")
+
+MOST_PIXELS = 2**28  # to render for a preview: a few minutes
 
 
 @app.callback()
@@ -44,18 +46,29 @@ def preview(
     from ..train.pictures import data_sheet
     from ..train.sources import open_data, training_transform
 
+    target = o.png_path(out)
     spec = o.data_spec(data, root, masks, suffix, size, resize, samples, data_seed, channels, classes, fraction)
+    if not spec.root and count * spec.size**2 > MOST_PIXELS:
+        raise ArgumentError(
+            f"preview: --count {count} of {spec.size}x{spec.size} are {count * spec.size**2:,} pixels to render, "
+            f"expected at most {MOST_PIXELS:,}: lower --count or --size"
+        )
     opened = open_data(spec)
     total = len(opened.train)
     if start >= total:
-        raise ArgumentError(f"preview: start is {start}, expected less than {total}, the number of samples")
+        raise ArgumentError(f"preview: --start is {start}, expected 0 to {total - 1} ({total} images to train)")
     change = training_transform(spec, opened, augment) if augment else None
-    shown = [opened.train[i] for i in range(start, min(start + count, total))]
-    if change is not None:
-        shown = [change(sample, generator(data_seed, i)) for i, sample in enumerate(shown)]
-    captions = [f"{sample.name}: {sample.caption}" if sample.caption else sample.name for sample in shown]
-    target = pathlib.Path(out)
+
+    def shown() -> Iterator[tuple[Any, Any, str]]:
+        for i in range(start, min(start + count, total)):
+            sample = opened.train[i]
+            if change is not None:
+                sample = change(sample, generator(data_seed, i - start))
+            yield sample.image, sample.mask, f"{sample.name}: {sample.caption}" if sample.caption else sample.name
+
+    picture = data_sheet(shown())
     target.parent.mkdir(parents=True, exist_ok=True)
-    write_png(target, data_sheet([s.image for s in shown], [s.mask for s in shown], captions))
-    found = opened.description or f"{total} images of {opened.channels} channels, classes {', '.join(opened.classes)}"
-    o.console().print(f"{found}\n{len(opened.val)} more to validate\npictures: {target}", highlight=False, markup=False)
+    write_png(target, picture)
+    found = opened.description or f"images of {opened.channels} channels, classes {', '.join(opened.classes)}"
+    parts = f"{total} to train, {len(opened.val)} to validate"
+    o.console().print(f"{found}\n{parts}\npictures: {target}", highlight=False, markup=False)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import pathlib
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from ..errors import ArgumentError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from ..train.sources import DataSpec
 
-__all__ = ["console", "data_spec", "given"]
+__all__ = ["console", "data_spec", "given", "png_path"]
 
 PANEL = "Data"
 SIZES = {"chairs": 64, "chair-segments": 64, "nuclei": 128, "nuclei-kaggle": 128, "folder": 256}
@@ -120,6 +123,13 @@ def data_spec(
         classes=classes,
         fraction=fraction,
     )
+
+
+def png_path(name: str) -> pathlib.Path:
+    """Where a picture goes. **Raises** ArgumentError unless its name says that it is a PNG."""
+    if not name.lower().endswith(".png"):
+        raise ArgumentError(f"out: {name} is no name of a picture: give --out a name that ends in .png")
+    return pathlib.Path(name)
 
 
 def given(context: typer.Context) -> list[str]:

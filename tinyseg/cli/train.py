@@ -108,9 +108,16 @@ def _resumed(context: typer.Context, folder: str) -> Trainer:
     named = set(o.given(context))
     if named - CHANGEABLE:
         extra = ", ".join("--" + name.replace("_", "-") for name in sorted(named - CHANGEABLE))
-        raise ArgumentError(f"train: {extra} cannot change in a run that goes on: drop it, or start a new run")
+        why = ", its learning rate follows the number of steps" if named & {"steps", "epochs"} else ""
+        raise ArgumentError(f"train: {extra} cannot change in a run that goes on{why}: drop it, or start a new run")
     changes = {name: context.params[name] for name in named & CHANGEABLE - {"resume"}}
-    return resume_unet(folder, Terminal(o.console()), changes)
+    trainer = resume_unet(folder, Terminal(o.console()), changes)
+    if trainer.at.step >= trainer.plan.steps:
+        trainer.display.message(
+            f"this run ended at step {trainer.at.step}, for which its learning rate was planned: "
+            "to train longer, start a new run with more --steps and another --out"
+        )
+    return trainer
 
 
 def train_and_tell(trainer: Trainer, again: str) -> int:

@@ -48,7 +48,8 @@ EMA = Annotated[float, typer.Option(help="Decay of averaged weights, such as 0.9
 Clip = Annotated[float, typer.Option(min=0.0, help="Largest gradient norm. 0: any.", rich_help_panel=TRAINING)]
 Seed = Annotated[int, typer.Option(min=0, help="Of first weights, order and augmentation.", rich_help_panel=TRAINING)]
 EvaluateEvery = Annotated[
-    int, typer.Option(min=0, help="Steps between evaluations. 0: a tenth of the run.", rich_help_panel=RUN)
+    int,
+    typer.Option(min=0, help="Steps between evaluations. 0: a tenth of the run, 100 or more.", rich_help_panel=RUN),
 ]
 CheckpointEvery = Annotated[
     int, typer.Option(min=0, help="Steps between checkpoints. 0: a tenth of the run.", rich_help_panel=RUN)

@@ -54,6 +54,7 @@ def evaluate(
 
     use_threads(threads)
     trained = load_trained(run)
+    target = o.png_path(out or str(trained.path.parent / "evaluation.png"))
     named = o.given(context)
     spec = trained.recipe.data
     if DATA_OPTIONS & set(named):
@@ -62,7 +63,6 @@ def evaluate(
     _check_fit(trained, opened.channels, opened.classes)
     scores = score(trained.model, opened.val, len(opened.classes), workers)
     show_scores(o.console(), scores, trained, f"{len(opened.val)} images of {spec.root or spec.kind}")
-    target = pathlib.Path(out or trained.path.parent / "evaluation.png")
     target.parent.mkdir(parents=True, exist_ok=True)
     write_png(target, sheet(trained.model, opened.val, n_classes=len(opened.classes)))
     o.console().print(f"pictures: {target}", highlight=False)

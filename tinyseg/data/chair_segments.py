@@ -40,10 +40,10 @@ class ChairSegments:
             raise ArgumentError(f"ChairSegments: split is {split!r}, expected 'train' or 'val'")
         self.size = image_size("ChairSegments", size)
         home = pathlib.Path(root) / folder / split
-        images, masks = _by_number(home / "image"), _by_number(home / "mask")
+        images, masks = _by_number(home / "image", root), _by_number(home / "mask", root)
         for number, path in images.items():
             if number not in masks:
-                raise DataError(f"ChairSegments: {path} has no mask in {home / 'mask'}: add it or remove the image")
+                raise DataError(f"data: {path} has no mask in {home / 'mask'}: add it or remove the image")
         self.pairs = [(images[number], masks[number]) for number in sorted(images)]
 
     def __len__(self) -> int:
@@ -58,15 +58,15 @@ class ChairSegments:
         image, soft = read_image(image_path, 3), read_image(mask_path)
         if soft.shape[1:] != image.shape[1:]:
             sizes = f"{soft.shape[1:]}, its image {image.shape[1:]}"
-            raise DataError(f"ChairSegments: {mask_path} is {sizes} (H, W): make both the same size")
+            raise DataError(f"data: {mask_path} is {sizes} (H, W): make both the same size")
         mask = resize_image(soft[:1], self.size)[0] > THRESHOLD
         return Sample(resize_image(image, self.size), mask.astype(np.int64), caption="a chair", name=image_path.stem)
 
 
-def _by_number(folder: pathlib.Path) -> dict[int, pathlib.Path]:
+def _by_number(folder: pathlib.Path, root: StrPath) -> dict[int, pathlib.Path]:
     numbered = {}
-    for path in list_images(folder, "ChairSegments"):
+    for path in list_images(folder, root):
         if not (path.stem.isascii() and path.stem.isdigit()):
-            raise DataError(f"ChairSegments: {path} is not named by a number such as 12.png: rename or remove it")
+            raise DataError(f"data: {path} is not named by a number such as 12.png: rename or remove it")
         numbered[int(path.stem)] = path
     return numbered

@@ -41,7 +41,7 @@ def mask_codes(mask: npt.NDArray[Any], path: StrPath) -> npt.NDArray[np.int64]:
     codes = mask.astype(np.int64)
     if codes.min() < 0 or codes.max() >= COLOUR:
         values = f"{codes.min()} to {codes.max()}"
-        raise DataError(f"read_mask: {path} has values from {values}: save it with 8 or 16 bits a pixel")
+        raise DataError(f"data: {path} has values from {values}: save it with 8 or 16 bits a pixel")
     return codes
 
 
@@ -78,10 +78,15 @@ def _unclear(codes: list[int], count: int | None) -> bool:
 
 def _unclear_codes(found: Mapping[int, StrPath], count: int | None) -> DataError:
     codes = sorted(found)
+    if len(codes) == 1 and count is None:
+        return DataError(
+            f"data: every pixel of every mask is {code_name(codes[0])} ({found[codes[0]]} is one), expected 2 values "
+            "at least: check that these are the masks, or give the number of classes"
+        )
     shown = ", ".join(map(code_name, codes[:6])) + (", ..." if len(codes) > 6 else "")
     wanted = f"{count} classes" if count is not None else f"2 to {LIKELY_CLASSES}, numbered without a gap"
     return DataError(
-        f"masks: {len(codes)} different values ({shown}), expected {wanted}; {found[codes[-1]]} has "
+        f"data: {len(codes)} different values ({shown}), expected {wanted}; {found[codes[-1]]} has "
         f"{code_name(codes[-1])}: give the number of classes, or save the masks as PNG without soft edges"
     )
 
@@ -116,6 +121,6 @@ class MaskCoding:
             if code not in self.mapping:
                 known = ", ".join(map(code_name, list(self.mapping)[:12]))
                 raise DataError(
-                    f"masks: {path} has the unknown value {code_name(code)}, known are {known}: "
+                    f"data: {path} has the unknown value {code_name(code)}, known are {known}: "
                     "correct the mask, or load the folder anew with the right number of classes"
                 )

@@ -29,8 +29,8 @@ class ImageFolder:
     was found. `size`, an int or (H, W) in pixels, resizes images (bilinear) and masks (nearest); without it
     the images of a batch must be of one size, or cropped to one. `channels` is 1, 3, or None: grey if all
     images are. `classes` is the number of classes, or their names. `mapping` is that of another folder:
-    give a validation set its training set's. Sub-folders are not searched; what the scan finds is kept in
-    memory only.
+    give a validation set its training set's. Links may lead anywhere in the folder `within`; without it, not out
+    of the two. Sub-folders are not searched; what the scan finds is kept in memory only.
 
     **Raises** DataError naming the file and the remedy: no images, an image without a mask or with two, a
     mask of another size, a value without a class, another number of classes, a link that leads out of the
@@ -46,12 +46,13 @@ class ImageFolder:
         channels: int | None = None,
         classes: int | Sequence[str] | None = None,
         mapping: Mapping[int, int] | None = None,
+        within: StrPath | None = None,
     ) -> None:
         if channels not in (None, 1, 3):
             raise ArgumentError(f"ImageFolder: channels is {channels!r}, expected 1, 3 or None")
         self.size = None if size is None else files.image_size("ImageFolder", size)
         count = classes if classes is None or isinstance(classes, int) else len(classes)
-        self.pairs = _pairs(pathlib.Path(images), pathlib.Path(masks), suffix)
+        self.pairs = _pairs(pathlib.Path(images), pathlib.Path(masks), suffix, within)
         grey, found = _scan(self.pairs)
         self.channels = channels or (1 if grey else 3)
         self.mapping = dict(mapping) if mapping is not None else find_mapping(found, count)
@@ -90,22 +91,19 @@ def _names(count: int) -> tuple[str, ...]:
     return ("background", "foreground") if count == 2 else tuple(f"class {k}" for k in range(count))
 
 
-def _pairs(images: pathlib.Path, masks: pathlib.Path, suffix: str) -> list[Pair]:
+def _pairs(images: pathlib.Path, masks: pathlib.Path, suffix: str, within: StrPath | None) -> list[Pair]:
     if os.sep in suffix or "/" in suffix:
         raise ArgumentError(f"ImageFolder: suffix is {suffix!r}, expected part of a name such as '_mask'")
     same = images.resolve() == masks.resolve()
     if same and not suffix:
         raise ArgumentError(f"ImageFolder: images and masks are both in {images}: give the masks' suffix")
-    mask_of = _by_stem(path for path in _listed(masks) if path.stem.endswith(suffix))
-    image_of = _by_stem(path for path in _listed(images) if not (same and path.stem.endswith(suffix)))
+    mask_of = _by_stem(path for path in files.list_images(masks, within) if path.stem.endswith(suffix))
+    rest = files.list_images(images, within)
+    image_of = _by_stem(path for path in rest if not (same and path.stem.endswith(suffix)))
     missing = [path for stem, path in image_of.items() if stem + suffix not in mask_of]
     if missing or not image_of:
         raise _no_mask(missing, len(image_of), images, f"{suffix}.* in {masks}")
     return [(path, mask_of[stem + suffix]) for stem, path in image_of.items()]
-
-
-def _listed(folder: pathlib.Path) -> list[pathlib.Path]:
-    return files.list_images(folder, "ImageFolder")
 
 
 def _by_stem(paths: Iterable[pathlib.Path]) -> dict[str, pathlib.Path]:
@@ -113,7 +111,7 @@ def _by_stem(paths: Iterable[pathlib.Path]) -> dict[str, pathlib.Path]:
     for path in paths:
         other = found.setdefault(path.stem, path)
         if other is not path:
-            raise DataError(f"ImageFolder: {path} and {other.name} differ only in the ending: remove one of them")
+            raise DataError(f"data: {path} and {other.name} differ only in the ending: remove one of them")
     return found
 
 
@@ -121,11 +119,10 @@ def _no_mask(missing: list[pathlib.Path], total: int, images: pathlib.Path, patt
     if len(missing) == total:
         example = missing[0].stem if missing else "NAME"
         return DataError(
-            f"ImageFolder: none of the {total} images in {images} has a mask: "
-            f"looked for {example}{pattern}, check the suffix"
+            f"data: none of the {total} images in {images} has a mask: looked for {example}{pattern}, check the suffix"
         )
     return DataError(
-        f"ImageFolder: {missing[0]} has no mask {missing[0].stem}{pattern} "
+        f"data: {missing[0]} has no mask {missing[0].stem}{pattern} "
         f"({len(missing)} of {total} images have none): add the masks or remove the images"
     )
 
@@ -151,5 +148,5 @@ def _scan_pair(pair: Pair) -> tuple[int, npt.NDArray[np.int64]]:
 def _checked_codes(path: pathlib.Path, size: tuple[int, ...]) -> npt.NDArray[np.int64]:
     codes = mask_codes(files.read_mask(path), path)
     if codes.shape != size:
-        raise DataError(f"ImageFolder: {path} is {codes.shape}, its image {size} (H, W): make both the same size")
+        raise DataError(f"data: {path} is {codes.shape}, its image {size} (H, W): make both the same size")
     return codes

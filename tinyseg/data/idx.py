@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from tinyseg.errors import ArgumentError, DataError
 
-from .images import StrPath
+from .images import StrPath, open_regular
 from .sample import IGNORE, Sample
 
 __all__ = ["FashionMNIST", "IDXImages", "read_idx"]
@@ -37,18 +37,18 @@ def read_idx(path: StrPath) -> npt.NDArray[Any]:
             data = file.read(expected + 1)  # one byte more shows a file that is too long
     except OSError as error:
         reason = error.strerror or str(error)
-        raise DataError(f"read_idx: {path}: {reason}: check the path, or download it again") from None
+        raise DataError(f"data: {path}: {reason}: check the path, or download it again") from None
     except (EOFError, zlib.error):
-        raise DataError(f"read_idx: {path} is a gzip file cut short or damaged: download it again") from None
+        raise DataError(f"data: {path} is a gzip file cut short or damaged: download it again") from None
     if len(data) != expected:
         size = "more" if len(data) > expected else len(data)
-        raise DataError(f"read_idx: {path}: shape {shape} needs {expected} bytes, got {size}: download it again")
+        raise DataError(f"data: {path}: shape {shape} needs {expected} bytes, got {size}: download it again")
     return np.frombuffer(data, dtype).reshape(shape).astype(dtype.newbyteorder("="))
 
 
 def _open(path: StrPath) -> BinaryIO:
     """The file as a stream of plain bytes; its first two bytes, not its name, say whether it is gzipped."""
-    file = open(path, "rb")  # noqa: SIM115  the caller closes it
+    file = open_regular(path)  # the caller closes it
     gzipped = file.read(2) == b"\x1f\x8b"
     if gzipped:
         file.close()
@@ -60,13 +60,13 @@ def _open(path: StrPath) -> BinaryIO:
 def _header(file: BinaryIO, path: StrPath) -> tuple[np.dtype[Any], tuple[int, ...]]:
     magic = file.read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in DTYPES or magic[3] == 0:
-        raise DataError(f"read_idx: {path} starts with {magic.hex(' ')}, which is no IDX header: check the file")
+        raise DataError(f"data: {path} starts with {magic.hex(' ')}, which is no IDX header: check the file")
     raw = file.read(4 * magic[3])
     if len(raw) < 4 * magic[3]:
-        raise DataError(f"read_idx: {path} ends within its header: download it again")
+        raise DataError(f"data: {path} ends within its header: download it again")
     dtype, shape = np.dtype(DTYPES[magic[2]]), struct.unpack(f">{magic[3]}I", raw)
     if math.prod(shape) * dtype.itemsize > MAX_BYTES:
-        raise DataError(f"read_idx: {path} claims shape {shape}, above 2 GiB: the header is damaged, download it again")
+        raise DataError(f"data: {path} claims shape {shape}, above 2 GiB: the header is damaged, download it again")
     return dtype, shape
 
 
@@ -85,16 +85,14 @@ class IDXImages:
         self.images, self.labels = read_idx(images), read_idx(labels)
         if self.images.ndim != 3 or self.images.dtype != np.uint8 or self.images.size == 0:
             came = f"{self.images.dtype} of shape {self.images.shape}"
-            raise DataError(f"IDXImages: {images} holds {came}, expected uint8 (N, H, W): give the image file first")
+            raise DataError(f"data: {images} holds {came}, expected uint8 (N, H, W): give the image file first")
         if self.labels.shape != self.images.shape[:1] or self.labels.dtype.kind not in "iu":
             came = f"{self.labels.dtype} of shape {self.labels.shape}"
-            raise DataError(
-                f"IDXImages: {labels} holds {came}, expected {len(self.images)} integers: give its label file"
-            )
+            raise DataError(f"data: {labels} holds {came}, expected {len(self.images)} integers: give its label file")
         low, high = int(self.labels.min()), int(self.labels.max())
         self.classes = tuple(classes) if classes is not None else tuple(str(k) for k in range(high + 1))
         if low < 0 or high >= len(self.classes):
-            raise DataError(f"IDXImages: {labels} has labels {low} to {high}, expected 0 to {len(self.classes) - 1}")
+            raise DataError(f"data: {labels} has labels {low} to {high}, expected 0 to {len(self.classes) - 1}")
 
     def __len__(self) -> int:
         return len(self.images)

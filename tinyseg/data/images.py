@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 __all__ = [
+    "check_inside",
     "check_regular",
     "image_size",
     "list_images",
@@ -80,7 +81,7 @@ def read_image(path: StrPath, channels: int | None = None) -> FloatImage:
     """
     if channels not in (None, 1, 3):
         raise ArgumentError(f"read_image: channels is {channels!r}, expected 1, 3 or None")
-    array = _to_float(_load(path, "read_image"), path)
+    array = _to_float(_load(path), path)
     if channels == 1:
         return luma(array)
     if channels == 3 and len(array) == 1:
@@ -94,7 +95,7 @@ def read_mask(path: StrPath) -> npt.NDArray[Any]:
     **Shapes** (H, W) integers, or (H, W, 3) uint8 if the mask is coded in colours (alpha is dropped).
     **Raises** DataError as `read_image`, and for a float mask with values between the integers.
     """
-    image = _load(path, "read_mask")
+    image = _load(path)
     if image.mode in ("LA", "PA"):
         image = image.getchannel(0)
     if image.mode == "F":
@@ -108,7 +109,7 @@ def read_mask(path: StrPath) -> npt.NDArray[Any]:
 
 def probe_image(path: StrPath) -> tuple[int, int, int]:
     """(C, H, W) that `read_image` would return, from the header alone."""
-    with _opened(path, "probe_image") as image:
+    with _opened(path) as image:
         grey = image.mode in ("1", "L", "LA", "I", "F") or image.mode.startswith("I;16")
         width, height = image.size
         if image.getexif().get(ORIENTATION) in SIDEWAYS:
@@ -117,25 +118,25 @@ def probe_image(path: StrPath) -> tuple[int, int, int]:
 
 
 @contextlib.contextmanager
-def _opened(path: StrPath, function: str) -> Iterator[Image]:
+def _opened(path: StrPath) -> Iterator[Image]:
     """The file opened by Pillow; whatever goes wrong inside the block becomes a DataError of one line."""
     from PIL import Image, UnidentifiedImageError
 
     try:
         with _open_quietly(path) as image:
-            _check_size(image, path, function)
+            _check_size(image, path)
             yield image
     except DataError:
         raise
     except Image.DecompressionBombError:
-        raise _bomb(path, function) from None
+        raise _bomb(path) from None
     except UnidentifiedImageError:
-        raise DataError(f"{function}: {path} is not an image that Pillow can read: remove or convert it") from None
+        raise DataError(f"data: {path} is not an image that Pillow can read: remove or convert it") from None
     except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
-        raise DataError(f"{function}: {path}: {error.strerror}: check the path") from None
+        raise DataError(f"data: {path}: {error.strerror}: check the path") from None
     except Exception as error:  # a damaged file makes the decoders raise nearly anything: zlib.error, SyntaxError ...
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"{function}: {path} is damaged or cut short ({reason}): copy it again or remove it") from None
+        raise DataError(f"data: {path} is damaged or cut short ({reason}): copy it again or remove it") from None
 
 
 def _open_quietly(path: StrPath) -> Image:
@@ -148,30 +149,30 @@ def _open_quietly(path: StrPath) -> Image:
         return Image.open(path)
 
 
-def _check_size(image: Image, path: StrPath, function: str) -> None:
+def _check_size(image: Image, path: StrPath) -> None:
     from PIL import Image
 
     if Image.MAX_IMAGE_PIXELS is not None and image.width * image.height > Image.MAX_IMAGE_PIXELS:
-        raise _bomb(path, function)
+        raise _bomb(path)
     frames = getattr(image, "n_frames", 1)
     if frames > 1 and image.format != "MPO":  # MPO: a phone's photo, whose second frame is a preview
-        raise DataError(f"{function}: {path} holds {frames} frames, expected 1: save each frame as a file of its own")
+        raise DataError(f"data: {path} holds {frames} frames, expected 1: save each frame as a file of its own")
 
 
-def _bomb(path: StrPath, function: str) -> DataError:
+def _bomb(path: StrPath) -> DataError:
     from PIL import Image
 
     return DataError(
-        f"{function}: {path} has more than {Image.MAX_IMAGE_PIXELS} pixels, refused as a decompression bomb: "
-        "cut it into tiles, or raise PIL.Image.MAX_IMAGE_PIXELS if you trust it"
+        f"data: {path} has more than {Image.MAX_IMAGE_PIXELS} pixels, refused as a decompression bomb: "
+        "cut it into tiles or make it smaller"
     )
 
 
-def _load(path: StrPath, function: str) -> Image:
+def _load(path: StrPath) -> Image:
     """The decoded image, upright."""
     from PIL import ImageOps
 
-    with _opened(path, function) as image:
+    with _opened(path) as image:
         image.load()
         return ImageOps.exif_transpose(image)
 
@@ -199,46 +200,53 @@ def _over_white(image: Image) -> Image:
 def _unit_range(array: npt.NDArray[Any], path: StrPath) -> FloatImage:
     low, high = float(array.min()), float(array.max())
     if not (low >= 0 and high <= 255):  # so written, a NaN is refused as well
-        raise DataError(f"read_image: {path} has values from {low:g} to {high:g}: scale them to [0, 1] or [0, 255]")
+        raise DataError(f"data: {path} has values from {low:g} to {high:g}: scale them to [0, 1] or [0, 255]")
     return (array / (255 if high > 1 else 1)).astype(np.float32)
 
 
 def _sixteen_bit(array: npt.NDArray[Any], path: StrPath) -> FloatImage:
     low, high = int(array.min()), int(array.max())
     if low < 0 or high > 65535:
-        raise DataError(f"read_image: {path} has values from {low} to {high}: save it with 8 or 16 bits a channel")
+        raise DataError(f"data: {path} has values from {low} to {high}: save it with 8 or 16 bits a channel")
     return array.astype(np.float32) / np.float32(65535)
 
 
 def _whole_numbers(array: npt.NDArray[Any], path: StrPath) -> npt.NDArray[Any]:
     if not (np.abs(array) < 2**24).all() or (array != np.rint(array)).any():  # above 2**24 float32 skips integers
-        raise DataError(f"read_mask: {path} stores values that are no integers: save the mask as an 8- or 16-bit PNG")
+        raise DataError(f"data: {path} stores values that are no integers: save the mask as an 8- or 16-bit PNG")
     return array.astype(np.int32)
 
 
 # --- Folders ---
 
 
-def list_images(folder: StrPath, function: str = "list_images") -> list[pathlib.Path]:
+def list_images(folder: StrPath, within: StrPath | None = None) -> list[pathlib.Path]:
     """The image files directly in a folder, sorted by name; other and hidden files are passed over.
 
-    **Raises** DataError: no such folder, no image in it, or a link that leads out of it (a data set from
-    elsewhere must not make a program read, and show in a picture, the files that lie beside it).
+    **Raises** DataError: no such folder, no image in it, or a link that leads out of it, or of the folder `within`
+    that holds it and others (a data set from elsewhere must not make a program read, and show in a picture, the files
+    that lie beside it).
     """
     root = pathlib.Path(folder)
     try:
         files = sorted(p for p in root.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
     except OSError as error:
-        raise DataError(f"{function}: {root}: {error.strerror}: give a folder of images") from None
+        raise DataError(f"data: {root}: {error.strerror}: give a folder of images") from None
     if not files:
-        raise DataError(f"{function}: {root} has no images (looked for {' '.join(sorted(SUFFIXES))}): check the path")
-    home = root.resolve()
+        raise DataError(f"data: {root} has no images (looked for {' '.join(sorted(SUFFIXES))}): check the path")
+    home = root if within is None else within
+    check_inside(root, home)
     for path in files:
-        if not path.resolve().is_relative_to(home):
-            raise DataError(
-                f"{function}: {path} links to {path.resolve()}, outside {root}: copy the file there instead"
-            )
+        if path.is_symlink():
+            check_inside(path, home)
     return files
+
+
+def check_inside(path: StrPath, folder: StrPath) -> None:
+    """Refuse a path that a link, its own or of a folder on the way, leads out of `folder`. **Raises** DataError."""
+    real = pathlib.Path(path).resolve()
+    if not real.is_relative_to(pathlib.Path(folder).resolve()):
+        raise DataError(f"data: {path} links to {real}, outside {folder}: copy it there instead")
 
 
 # --- Sizes ---
@@ -346,7 +354,7 @@ def write_atomically(path: StrPath, data: bytes) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             part.unlink()
-        raise DataError(f"write: {target}: {error.strerror}: free space or choose another folder") from None
+        raise DataError(f"cannot write {target}: {error.strerror}: free space or choose another folder") from None
     except BaseException:  # Ctrl-C between the two steps must not leave the part behind
         with contextlib.suppress(OSError):
             part.unlink()

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from tinyseg.errors import ArgumentError, DataError
 
-from .images import StrPath, list_images, read_image, read_mask
+from .images import StrPath, check_inside, list_images, read_image, read_mask
 from .instances import renumber, tight_boxes
 from .sample import Sample
 
@@ -35,11 +35,11 @@ class Nuclei:
             raise ArgumentError(f"Nuclei: split is {split!r}, expected 'train' or 'val'")
         self.channels = _checked_channels("Nuclei", channels)
         folder = pathlib.Path(root) / split
-        labels = {path.stem: path for path in list_images(folder / "labels", "Nuclei")}
-        self.images = list_images(folder / "images", "Nuclei")
+        labels = {path.stem: path for path in list_images(folder / "labels", root)}
+        self.images = list_images(folder / "images", root)
         for path in self.images:
             if path.stem not in labels:
-                raise DataError(f"Nuclei: {path} has no label image in {folder / 'labels'}: add it or remove the image")
+                raise DataError(f"data: {path} has no label image in {folder / 'labels'}: add it or remove the image")
         self.labels = [labels[path.stem] for path in self.images]
 
     def __len__(self) -> int:
@@ -69,8 +69,8 @@ class NucleiKaggle:
     def __init__(self, root: StrPath, channels: int = 1) -> None:
         self.channels = _checked_channels("NucleiKaggle", channels)
         self.folders = _sample_folders(pathlib.Path(root))
-        self.images = [_only_image(folder / "images") for folder in self.folders]
-        self.masks = [list_images(folder / "masks", "NucleiKaggle") for folder in self.folders]
+        self.images = [_only_image(folder / "images", root) for folder in self.folders]
+        self.masks = [list_images(folder / "masks", root) for folder in self.folders]
 
     def __len__(self) -> int:
         return len(self.folders)
@@ -95,22 +95,19 @@ def _checked_channels(function: str, channels: int) -> int:
 
 def _sample_folders(root: pathlib.Path) -> list[pathlib.Path]:
     if not root.is_dir():
-        raise DataError(f"NucleiKaggle: {root} is not a folder: give the one that holds the ID folders")
+        raise DataError(f"data: {root} is not a folder: give the one that holds the ID folders")
     folders = sorted(path for path in root.iterdir() if (path / "images").is_dir())
     if not folders:
-        raise DataError(f"NucleiKaggle: {root} has no folders of the form ID/images: check the path")
+        raise DataError(f"data: {root} has no folders of the form ID/images: check the path")
     for folder in folders:
-        if not folder.resolve().is_relative_to(root.resolve()):
-            raise DataError(
-                f"NucleiKaggle: {folder} links to {folder.resolve()}, outside {root}: copy the folder instead"
-            )
+        check_inside(folder, root)
     return folders
 
 
-def _only_image(folder: pathlib.Path) -> pathlib.Path:
-    images = list_images(folder, "NucleiKaggle")
+def _only_image(folder: pathlib.Path, root: StrPath) -> pathlib.Path:
+    images = list_images(folder, root)
     if len(images) > 1:
-        raise DataError(f"NucleiKaggle: {folder} has {len(images)} images, expected 1: remove the others")
+        raise DataError(f"data: {folder} has {len(images)} images, expected 1: remove the others")
     return images[0]
 
 
@@ -120,9 +117,9 @@ def _label_map(path: pathlib.Path, size: tuple[int, ...]) -> npt.NDArray[np.int6
     if labels.ndim == 3:
         labels = labels[..., 0]
     if labels.shape != size:
-        raise DataError(f"nuclei: {path} is {labels.shape}, its image {size} (H, W): make both the same size")
+        raise DataError(f"data: {path} is {labels.shape}, its image {size} (H, W): make both the same size")
     if labels.min() < 0 or labels.max() > 65535:
-        raise DataError(f"nuclei: {path} has values {labels.min()} to {labels.max()}, expected 0 to 65535: check it")
+        raise DataError(f"data: {path} has values {labels.min()} to {labels.max()}, expected 0 to 65535: check it")
     return labels.astype(np.int64)
 
 

@@ -11,10 +11,11 @@ product, a mean over space) sees "all".
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from ..creation import zeros
 from ..engine import Edge, Op, Tensor, enable_grad, observing
@@ -229,24 +230,59 @@ def _transposed_reach(stride: int, dilation: int, kernel: int) -> int:
     return max((b - a) // stride for a in offsets for b in offsets if (b - a) % stride == 0)
 
 
-def _print(title: str, result: Summary, console: Any) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
+TITLES = ("layer", "type", "output shape", "parameters", "mult-adds", "field/step")
+WIDE = 10_000  # columns of a file or pipe: what reads it may break lines, we need not
 
-    table = Table(title=title, title_justify="left", show_footer=True, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column("layer", footer="total", overflow="fold")  # names may break, numbers may not
-    table.add_column("type", overflow="fold")
-    table.add_column("output shape", no_wrap=True)
-    table.add_column("parameters", justify="right", no_wrap=True, footer=f"{result.parameters:,}")
-    table.add_column("mult-adds", justify="right", no_wrap=True, footer=f"{result.multiply_adds:,}")
-    table.add_column("field/step", justify="right", no_wrap=True, footer=_shown(result.field))
-    for row in result.layers:
-        numbers = (f"{n:,}" if n else "" for n in (row.parameters, row.multiply_adds))
-        table.add_row(row.name, row.kind, "×".join(map(str, row.shape)), *numbers, _shown(row.field))
+
+def _print(title: str, result: Summary, console: Any) -> None:
+    from rich.console import Console
+    from rich.measure import Measurement
+
     console = console or Console()
+    if not console.is_terminal and console.file is sys.stdout:
+        console = Console(width=WIDE)
+    table = _table(title, result, [(row.name, row) for row in result.layers])
+    if Measurement.get(console, console.options.update(max_width=WIDE), table).maximum > console.width:
+        table = _table(title, result, list(_tree(result.layers)), gap=0)
     console.print(table)
     console.print(f"{result.parameters:,} parameters, {result.trainable:,} of them trainable")
+
+
+def _table(title: str, result: Summary, lines: Sequence[tuple[str, LayerSummary | None]], gap: int = 1) -> Any:
+    """The table, a line for each name; names may be cut short where it is too wide for the console, numbers not."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    style: Any = {"box": SIMPLE_HEAD, "show_edge": False, "show_footer": True, "padding": (0, gap, 0, 0)}
+    table = Table(title=title, title_justify="left", **style)
+    totals = ("total", "", "", f"{result.parameters:,}", f"{result.multiply_adds:,}", _shown(result.field))
+    rows = [(name, *_cells(row)) for name, row in lines]
+    for k, (heading, total) in enumerate(zip(TITLES, totals, strict=True)):
+        widest = max(len(text) for text in (heading, total, *(row[k] for row in rows)))
+        justify: Literal["left", "right"] = "right" if k > 2 else "left"
+        table.add_column(heading, total, justify=justify, no_wrap=True, min_width=widest if k > 1 else None)
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _cells(row: LayerSummary | None) -> tuple[str, ...]:
+    if row is None:
+        return ("",) * (len(TITLES) - 1)
+    numbers = (f"{n:,}" if n else "" for n in (row.parameters, row.multiply_adds))
+    return row.kind, "×".join(map(str, row.shape)), *numbers, _shown(row.field)
+
+
+def _tree(layers: Sequence[LayerSummary]) -> Iterator[tuple[str, LayerSummary | None]]:
+    """Each layer by the last part of its name, below lines for the modules that it is in: "inc", " conv", "  0"."""
+    above: list[str] = []
+    for row in layers:
+        *parents, last = row.name.split(".")
+        common = next((k for k, (a, b) in enumerate(zip(above, parents, strict=False)) if a != b), None)
+        for depth in range(min(len(above), len(parents)) if common is None else common, len(parents)):
+            yield " " * depth + parents[depth], None
+        yield " " * len(parents) + last, row
+        above = parents
 
 
 def _shown(field: Field | None) -> str:

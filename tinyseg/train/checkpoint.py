@@ -50,17 +50,36 @@ def load_checkpoint(path: str | os.PathLike[str]) -> State:
 
     **Raises** CheckpointError naming the file and what to do: missing, half-written, damaged, or no checkpoint.
     """
-    metadata = weights.load_metadata(path)
+    try:
+        metadata, tensors = weights.load_metadata(path), weights.load(path)
+    except CheckpointError as error:
+        raise CheckpointError(_unusable(pathlib.Path(path), error)) from None
     if metadata.get("format") != FORMAT:
         raise CheckpointError(
-            f"load_checkpoint: {path} is no checkpoint of a run ({metadata.get('format', 'no format')!r}, "
+            f"checkpoint: {path} is no checkpoint of a run ({metadata.get('format', 'no format')!r}, "
             f"expected {FORMAT!r}): give a run's folder or its last.safetensors"
         )
-    tree, tensors = metadata.get("state", ""), weights.load(path)
+    tree = metadata.get("state", "")
     if _checksum(tree, tensors) != metadata.get("checksum"):
-        raise CheckpointError(f"load_checkpoint: {path} is damaged (its checksum differs): use another copy of it")
+        raise CheckpointError(f"checkpoint: {path} is damaged (its checksum differs): {_remedy(pathlib.Path(path))}")
     state: State = _unpack(json.loads(tree), tensors)
     return state
+
+
+def _unusable(path: pathlib.Path, error: CheckpointError) -> str:
+    if path.is_file():
+        reason = str(error).removeprefix(f"load: {path} ").partition("; ")[0]
+        return f"checkpoint: {path} {reason}: {_remedy(path)}"
+    if path.is_dir():
+        return f"checkpoint: {path} is a folder, expected a file such as {path / 'last.safetensors'}"
+    what = "is not a regular file" if path.exists() else "does not exist"
+    return f"checkpoint: {path} {what}: check the path"
+
+
+def _remedy(path: pathlib.Path) -> str:
+    """What else there is: a run keeps an older checkpoint."""
+    previous = path.with_name("previous.safetensors")
+    return f"use {previous}" if previous.is_file() and previous != path else "use another copy of it, or train again"
 
 
 def _umask() -> int:
@@ -165,8 +184,10 @@ class Store:
 
         **Raises** CheckpointError if there is none.
         """
+        if self.folder.is_file():
+            raise CheckpointError(f"checkpoint: {self.folder} is a file: --resume takes the run's folder")
         if not self.exists():
-            raise CheckpointError(f"resume: {self.folder} holds no checkpoint (last.safetensors): check the path")
+            raise CheckpointError(f"checkpoint: {self.folder} holds no checkpoint (last.safetensors): check the path")
         try:
             return load_checkpoint(self.last), ""
         except CheckpointError as error:

@@ -320,7 +320,7 @@ class Trainer:
         """Go back to a saved state. **Raises** CheckpointError if it is another model's or lacks a part."""
         for name, part in self._parts().items():
             if (part is None) != (name not in state):
-                raise CheckpointError(f"resume: {self.folder}: the run and its checkpoint differ in having {name}")
+                raise CheckpointError(f"checkpoint: {self.folder}: the run and its checkpoint differ in having {name}")
             if part is not None:
                 part.load_state_dict(state[name])
         self.at = Position(**state["position"])
@@ -335,7 +335,7 @@ class Trainer:
         try:
             self.restore(state)
         except TinysegError as error:
-            raise CheckpointError(f"resume: {self.store.last} does not fit this run: {error}") from None
+            raise CheckpointError(f"checkpoint: {self.store.last} does not fit this run: {error}") from None
 
 
 @contextmanager

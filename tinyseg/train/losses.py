@@ -85,7 +85,7 @@ def _border(scores: Tensor, batch: Batch, weight: Tensor | None) -> Tensor:
 def _border_weights(sample: Sample) -> npt.NDArray[np.float32]:
     if sample.instances is None:
         raise DataError(
-            f"border loss: {sample.name!r} has no instance labels: choose --loss ce, or data with instances"
+            f"train: border loss: {sample.name!r} has no instance labels: choose --loss ce, or data with instances"
         )
     return weight_map(sample.instances)
 

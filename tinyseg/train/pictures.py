@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,18 +99,23 @@ def prediction_sheet(rows: Sequence[Row], side: int = 176, across: int = 2) -> n
     `side` is the height of a picture in the sheet, in pixels. **Shapes** (3, H, W) in [0, 1].
     """
     titles = ("image", "truth", "prediction", "error: blue missed, red extra")
-    cells = [
-        [row.image, _stencil(row.image, row.truth), _stencil(row.image, row.prediction), error_picture(row)]
-        for row in rows
-    ]
+    cells = [[_scaled(picture, side) for picture in _judged(row)] for row in rows]
     return _sheet(cells, titles, [row.caption for row in rows], side, min(across, len(rows)))
 
 
+def _judged(row: Row) -> tuple[Picture, ...]:
+    truth, prediction = _stencil(row.image, row.truth), _stencil(row.image, row.prediction)
+    return row.image, truth, prediction, error_picture(row)
+
+
 def data_sheet(
-    images: Sequence[Picture], masks: Sequence[Mask], captions: Sequence[str], side: int = 176, across: int = 4
+    samples: Iterable[tuple[Picture, Mask, str]], side: int = 176, across: int = 4
 ) -> npt.NDArray[np.float32]:
-    """Images of a data set beside their masks. **Shapes** (3, H, W) in [0, 1]."""
-    cells = [[image, _stencil(image, mask)] for image, mask in zip(images, masks, strict=True)]
+    """Images of a data set beside their masks, with captions; one at a time is in memory. **Shapes** (3, H, W)."""
+    cells, captions = [], []
+    for image, mask, caption in samples:
+        cells.append([_scaled(image, side), _scaled(_stencil(image, mask), side)])
+        captions.append(caption)
     return _sheet(cells, ("image", "mask"), captions, side, min(across, len(cells)))
 
 
@@ -120,11 +125,10 @@ def _stencil(image: Picture, mask: Mask) -> Picture:
 
 
 def _sheet(
-    cells: Sequence[Sequence[Picture]], titles: Sequence[str], captions: Sequence[str], side: int, across: int
+    pictures: Sequence[Sequence[Any]], titles: Sequence[str], captions: Sequence[str], side: int, across: int
 ) -> npt.NDArray[np.float32]:
     from PIL import Image, ImageDraw
 
-    pictures = [[_scaled(cell, side) for cell in row] for row in cells]
     width = max(picture.width for row in pictures for picture in row)  # of a column
     block = len(titles) * (width + GAP) + 2 * GAP
     lines = -(-len(pictures) // across)

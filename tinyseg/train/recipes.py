@@ -49,7 +49,8 @@ class UNetRecipe:
 
     `steps` counts; if it is 0, `epochs` does. `warmup` is the share of the steps in which the learning rate rises from
     a hundredth; then "cosine" lowers it to zero, "step" by ten after each third. `ema` is the decay of the averaged
-    weights (0: none); `clip` the largest gradient norm (0: any). `*_every` counts in steps (0: ten times a run).
+    weights (0: none); `clip` the largest gradient norm (0: any). `*_every` counts in steps (0: ten times a run,
+    but evaluations not more often than every 100 steps).
     `threads` compute (0: one per core; a run keeps the number it started with), `workers` prepare data; `remember`
     makes all samples once, before training, and keeps them in memory.
     """
@@ -158,7 +159,7 @@ def _config(state: Mapping[str, Any], path: str | os.PathLike[str]) -> dict[str,
     config: dict[str, Any] = state.get("config", {})
     if config.get("recipe") != "unet":
         raise CheckpointError(
-            f"load: {path} holds a run of {config.get('recipe')!r}, expected 'unet': use its own command"
+            f"checkpoint: {path} holds a run of {config.get('recipe')!r}, expected 'unet': use its own command"
         )
     return config
 
@@ -219,7 +220,7 @@ def _plan(recipe: UNetRecipe, steps: int) -> Plan:
         steps,
         clip=recipe.clip or math.inf,
         log_every=recipe.log_every,
-        evaluate_every=recipe.evaluate_every or tenth,
+        evaluate_every=recipe.evaluate_every or max(tenth, 100),
         checkpoint_every=recipe.checkpoint_every or tenth,
         anomaly=recipe.anomaly,
     )
@@ -362,6 +363,6 @@ def load_trained(path: str | os.PathLike[str]) -> Trained:
     try:
         _load(model, state)
     except CheckpointError as error:
-        raise CheckpointError(f"load: {chosen} does not fit its own settings: {error}") from None
+        raise CheckpointError(f"checkpoint: {chosen} does not fit its own settings: {error}") from None
     step = int(state["position"]["step"])
     return Trained(model.eval(), recipe, config["channels"], tuple(config["classes"]), step, chosen)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pathlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any
 from ..data.chair_segments import ChairSegments
 from ..data.chairs import Chairs
 from ..data.folders import ImageFolder
-from ..data.loader import Dataset, split
+from ..data.loader import Dataset, Subset, split
 from ..data.nuclei import Nuclei, NucleiKaggle
 from ..data.transforms import ColorJitter, Compose, Elastic, RandomCrop, RandomFlip, Transform
 from ..errors import ArgumentError, DataError
@@ -64,6 +65,10 @@ def open_data(spec: DataSpec) -> Data:
         raise ArgumentError(f"data: kind {spec.kind!r} needs a folder: give it with --root")
     if spec.kind in ("chairs", "chair-segments") and spec.channels not in (0, 3):
         raise ArgumentError(f"data: {spec.kind} has 3 channels, got channels {spec.channels}")
+    for option, folder in (("--root", spec.root), ("--masks", spec.masks)):
+        if folder and not pathlib.Path(folder).is_dir():
+            what = "is not a folder" if pathlib.Path(folder).exists() else "does not exist"
+            raise DataError(f"data: {folder} {what}: give {option} a folder")
     data = SOURCES[spec.kind](spec)
     if spec.classes and spec.classes != len(data.classes):
         raise DataError(
@@ -104,29 +109,46 @@ def _nuclei(spec: DataSpec) -> Data:
 def _nuclei_kaggle(spec: DataSpec) -> Data:
     channels = spec.channels or 1
     whole = NucleiKaggle(spec.root, channels)
-    train, val = split(whole, spec.fraction, spec.seed)
+    train, val = _parts(whole, spec)
     return Data(train, val, channels, NucleiKaggle.classes, crop=True, files=whole.files())
+
+
+def _parts(whole: Dataset, spec: DataSpec) -> tuple[Subset, Subset]:
+    """What to train on, and the fraction kept to validate."""
+    total = len(whole)
+    if not 0 < round(total * spec.fraction) < total:
+        enough = max(0.1, math.ceil(100 / total) / 100)
+        remedy = f"give --fraction {enough:g}" if total > 1 else "add images and masks"
+        raise DataError(
+            f"data: {spec.root} has {total} images, of which --fraction {spec.fraction:g} leaves none to "
+            f"{'validate' if spec.fraction < 0.5 else 'train on'}: {remedy}"
+        )
+    return split(whole, spec.fraction, spec.seed)
 
 
 def _folder(spec: DataSpec) -> Data:
     """root/{train,val}/{images,masks} with a part of its own to validate, root/{images,masks}, or any two folders."""
     root = pathlib.Path(spec.root)
     if (root / "train").is_dir() and not spec.masks:
-        train = _image_folder(spec, root / "train" / "images", root / "train" / "masks")
-        val = _image_folder(spec, root / "val" / "images", root / "val" / "masks", like=train)
+        train = _image_folder(spec, root / "train" / "images", root / "train" / "masks", root)
+        val = _image_folder(spec, root / "val" / "images", root / "val" / "masks", root, like=train)
         return _folder_data(spec, train, train, val, [*train.files(), *val.files()])
     images, masks = (root, pathlib.Path(spec.masks)) if spec.masks else (root / "images", root / "masks")
-    whole = _image_folder(spec, images, masks)
-    return _folder_data(spec, whole, *split(whole, spec.fraction, spec.seed), whole.files())
+    whole = _image_folder(spec, images, masks, None if spec.masks else root)
+    return _folder_data(spec, whole, *_parts(whole, spec), whole.files())
 
 
 def _image_folder(
-    spec: DataSpec, images: pathlib.Path, masks: pathlib.Path, like: ImageFolder | None = None
+    spec: DataSpec,
+    images: pathlib.Path,
+    masks: pathlib.Path,
+    within: pathlib.Path | None,
+    like: ImageFolder | None = None,
 ) -> ImageFolder:
     settings: dict[str, Any] = {"channels": spec.channels or None, "classes": spec.classes or None}
     if like is not None:
         settings = {"channels": like.channels, "classes": like.classes, "mapping": like.mapping}
-    return ImageFolder(images, masks, spec.suffix, spec.resize or None, **settings)
+    return ImageFolder(images, masks, spec.suffix, spec.resize or None, within=within, **settings)
 
 
 def _folder_data(
