@@ -165,6 +165,16 @@ def test_half_types_are_stored_in_t_and_summed_in_float32(dtype):
     assert (y == np.float32(3000).astype(dtype)).all()
 
 
+def test_what_is_not_finite_stays_with_the_taps_that_see_it():
+    x, w, bias, gy, geometry = arrays(2, 3, 4, (16, 16), (3, 3), ConvGeometry((1, 1), ((1, 1), (1, 1))))
+    x[0, 0, 5, 15] = np.nan
+    gw = conv2d.grad_weight(x, gy, geometry, (3, 3))
+    expected = by_torch(x, w, bias, gy, geometry)[2]
+    assert np.isnan(expected[0, 0]).sum() == 6  # the column of taps one to the right never sees the last pixel
+    np.testing.assert_array_equal(np.isnan(gw), np.isnan(expected))
+    np.testing.assert_allclose(gw[:, 1:], expected[:, 1:], atol=1e-12)
+
+
 def test_views_are_read_right_and_left_alone():
     x, w, bias, gy, geometry = arrays(*BLOCKS["groups"])
     views = [np.asfortranarray(a) for a in (x, w, bias, gy)]

@@ -54,6 +54,23 @@ MISTAKES = {  # what is called, the class of error, what the message says
         "conv2d: input must be a Tensor, got ndarray",
     ),
     "types": (lambda: F.conv2d(IMAGE.double(), FILTER), DTypeError, "conv2d: input is float64 but weight is float32"),
+    "integers": (
+        lambda: F.conv2d(IMAGE.long(), FILTER.long()),
+        DTypeError,
+        "conv2d: input must be of a floating-point type, got int64",
+    ),
+    "integers, transposed": (
+        lambda: F.conv_transpose2d(IMAGE.int(), FILTER.int()),
+        DTypeError,
+        "conv_transpose2d: input must be of a floating-point type, got int32",
+    ),
+    "divided by an integer 0": (lambda: ts.tensor([1, 2]) // 0, ArgumentError, "div: other is an integer 0"),
+    "remainder by an integer 0": (
+        lambda: ts.tensor([1, 2]) % ts.tensor([1, 0]),
+        ArgumentError,
+        "remainder: other is an integer 0",
+    ),
+    "a Tensor of a list": (lambda: ts.Tensor([1, 2]), DTypeError, "Tensor: data must be an array, got list"),
     "output_padding": (
         lambda: F.conv_transpose2d(IMAGE, ts.zeros(2, 3, 3, 3), stride=2, output_padding=2),
         ArgumentError,

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -249,3 +250,19 @@ def test_embedding_is_one_hot_times_the_table(rows, width, numbers, seed):
     same(y, hot @ weight)
     gy = randn(seed + 1, *y.shape)
     same(ts.grad(y, weight, gy)[0], hot.T @ gy)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_the_mean_over_no_pixel_is_nan_with_gradient_zero_as_in_pytorch(smoothing):
+    x, target = np.ones((2, 3, 4)), np.full((2, 4), -100)
+    t = torch.tensor(x, requires_grad=True)
+    loss = torch.nn.functional.cross_entropy(t, torch.tensor(target), label_smoothing=smoothing)
+    assert torch.isnan(loss)
+    assert not torch.autograd.grad(loss, t)[0].any()
+    ours = ts.tensor(x, requires_grad=True)
+    loss = F.cross_entropy(ours, ts.tensor(target), label_smoothing=smoothing)
+    (g,) = ts.grad(loss, ours, create_graph=True)
+    (h,) = ts.grad((g * g).sum(), ours, materialize_grads=True)
+    assert np.isnan(loss.item())
+    assert not g.data.any()
+    assert not h.data.any()

@@ -97,6 +97,8 @@ class Tensor:
     grad: Tensor | None
 
     def __init__(self, data: Array, requires_grad: bool = False) -> None:
+        if not hasattr(data, "dtype"):
+            raise DTypeError(f"Tensor: data must be an array, got {type(data).__name__}; ts.tensor(...) makes one")
         self.data = data
         self.grad = None
         self._edge: Edge | None = None

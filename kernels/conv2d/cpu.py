@@ -214,13 +214,17 @@ def grad_weight(x: np.ndarray, gy: np.ndarray, geometry: ConvGeometry, kernel_si
         cpu_pointwise.correlate_weight(images, _images_by_group(gy_, groups), pixels, few, partial)
     elif channels == 1 and outputs < 4:
         cpu_depthwise.correlate_weight(x_, gy_, down, right, stride, partial[0], threads)
-    elif stride == (1, 1) and few and _shifts_pay(layout, rows, size, outputs):
-        from_channel = np.repeat(np.arange(channels), len(layout.starts))
-        starts = np.tile(layout.starts, channels)
-        cpu_shifted.correlate_weight(x_, gy_, layout, from_channel, starts, rows, partial)
     else:
-        rows = _rows_per_block(WEIGHT_COLUMNS, x.shape[0] * size[0], size[1])
-        cpu_columns.correlate_weight(x_, gy_, down, right, stride, rows, few, partial)
+        shifting = stride == (1, 1) and few and _shifts_pay(layout, rows, size, outputs)
+        if shifting:
+            from_channel = np.repeat(np.arange(channels), len(layout.starts))
+            starts = np.tile(layout.starts, channels)
+            cpu_shifted.correlate_weight(x_, gy_, layout, from_channel, starts, rows, partial)
+        # NaN or infinity times the zeros between the rows reaches taps that never see it: then sum again, by columns
+        if not shifting or not np.isfinite(partial).all():
+            partial[...] = 0
+            rows = _rows_per_block(WEIGHT_COLUMNS, x.shape[0] * size[0], size[1])
+            cpu_columns.correlate_weight(x_, gy_, down, right, stride, rows, few, partial)
     gw = partial.sum(axis=0)[:, :outputs, :depth]
     return narrow(np.ascontiguousarray(gw).reshape(gy.shape[1], channels, *kernel_size), x)
 

@@ -21,6 +21,7 @@ __all__ = [
     "is_float",
     "operands",
     "pair",
+    "real",
     "same_kind",
     "tensor_arg",
     "wide",
@@ -78,6 +79,13 @@ def same_kind(caller: str, **tensors: Tensor | None) -> None:
             raise DeviceError(
                 f"{caller}: {first} is on {reference.device} but {name} is on {t.device}; move one with .to()"
             )
+
+
+def real(caller: str, **tensors: Tensor) -> None:
+    """Check that all given Tensors are of a floating-point type. **Raises** DTypeError."""
+    for name, t in tensors.items():
+        if not is_float(t.dtype):
+            raise DTypeError(f"{caller}: {name} must be of a floating-point type, got {t.dtype}; use .to(dtype)")
 
 
 def axis(caller: str, dim: Any, ndim: int) -> int:

@@ -16,7 +16,7 @@ from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, ShapeError
 from ..kernels import conv2d as kernel
 from ..kernels.conv2d import ConvGeometry
-from .checks import pair, same_kind
+from .checks import pair, real, same_kind
 from .pad import pad as pad_
 from .reduce import sum
 from .shape import reshape
@@ -97,6 +97,7 @@ def conv2d(
     **Source** Dumoulin & Visin, A guide to convolution arithmetic, Relationships 6 and 15.
     """
     same_kind("conv2d", input=input, weight=weight, bias=bias)
+    real("conv2d", input=input)
     stride, dilation = pair("conv2d", "stride", stride, 1), pair("conv2d", "dilation", dilation, 1)
     around = padding if isinstance(padding, str) else pair("conv2d", "padding", padding, 0)
     _check("conv2d", input, weight, groups)
@@ -139,6 +140,7 @@ def conv_transpose2d(
     """
     caller = "conv_transpose2d"
     same_kind(caller, input=input, weight=weight, bias=bias)
+    real(caller, input=input)
     s, p, d = (
         pair(caller, "stride", stride, 1),
         pair(caller, "padding", padding, 0),

@@ -280,7 +280,14 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
         return Div()(floating("div", a), floating("div", b))
     if rounding_mode not in ("floor", "trunc"):
         raise ArgumentError(f"div: rounding_mode must be None, 'floor' or 'trunc', got {rounding_mode!r}")
-    return RoundedDiv(rounding_mode)(*operands("div", input, other))
+    return RoundedDiv(rounding_mode)(*_divisible("div", *operands("div", input, other)))
+
+
+def _divisible(caller: str, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """The operands, unless integers would be divided by zero, which has no result and no NaN to say so."""
+    if not is_float(b.dtype) and not b.data.all():
+        raise ArgumentError(f"{caller}: other is an integer 0: no integer is the result")
+    return a, b
 
 
 def floor_divide(input: Any, other: Any) -> Tensor:
@@ -290,7 +297,7 @@ def floor_divide(input: Any, other: Any) -> Tensor:
 
 def remainder(input: Any, other: Any) -> Tensor:
     """input - other · floor(input / other): the remainder with the sign of `other`."""
-    return Remainder()(*operands("remainder", input, other))
+    return Remainder()(*_divisible("remainder", *operands("remainder", input, other)))
 
 
 def pow(input: Any, exponent: Any) -> Tensor:

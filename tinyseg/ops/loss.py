@@ -145,9 +145,13 @@ def _soft_cross_entropy(
 
 
 def _weighted_mean(losses: Tensor, weights: Array) -> Tensor:
-    """Σ losses / Σ weights; half types add up in float32, where they neither overflow nor stop growing."""
+    """Σ losses / Σ weights; half types add up in float32, where they neither overflow nor stop growing.
+
+    Where nothing counts the mean is NaN and its gradient 0, as in PyTorch.
+    """
     total = float(weights.sum(dtype=np.float32 if weights.itemsize < 4 else None))
-    return (sum(wide(losses)) / total).to(losses.dtype)
+    summed = sum(wide(losses))
+    return (summed / total if total else summed * 0.0 + math.nan).to(losses.dtype)
 
 
 def _checked_target(caller: str, target: Tensor, shape: tuple[int, ...], classes: int, ignore_index: int) -> Array:
