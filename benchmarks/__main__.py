@@ -23,7 +23,7 @@ from benchmarks.cases import Case, cases
 README = pathlib.Path(__file__).parents[1] / "kernels" / "README.md"
 BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
 HEADER = [
-    "| kernel | shape | ours, ms | PyTorch, ms | ours / PyTorch | GFLOP/s |",
+    "| kernel | shape | ours, ms | PyTorch, ms | PyTorch's time / ours | GFLOP/s |",
     "|---|---|---:|---:|---:|---:|",
 ]
 
@@ -51,7 +51,7 @@ def measure(case: Case, rounds: int, clock: Clock) -> str:
     pairs = [(milliseconds(case.ours, clock), milliseconds(case.theirs, clock)) for _ in range(rounds)]
     ours, theirs = (statistics.median(column) for column in zip(*pairs, strict=True))
     speed = f"{2 * case.work / ours / 1e6:.0f}" if case.work else ""
-    return f"| {case.kernel} | {case.shape} | {ours:.2f} | {theirs:.2f} | {ours / theirs:.2f} | {speed} |"
+    return f"| {case.kernel} | {case.shape} | {ours:.2f} | {theirs:.2f} | {theirs / ours:.2f} | {speed} |"
 
 
 def conditions(rounds: int, clock: Clock) -> str:

@@ -1,4 +1,4 @@
-"""The matrix product inside a kernel: BLAS on views, with accumulation. Import it only from `cpu.py` modules.
+"""The matrix product inside a kernel: BLAS on views, with accumulation. Import it only from `cpu*.py` modules.
 
 Numba's own `np.dot` wants contiguous blocks and overwrites its result. BLAS can do more: every operand may be a block
 of a larger matrix (rows a fixed distance apart), or the transpose of one, and the product may be added to what is

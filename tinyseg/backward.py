@@ -154,7 +154,7 @@ def grad(
         gxs = [
             Tensor(array_module(x.data).zeros_like(x.data)) if g is None else g for x, g in zip(xs, gxs, strict=True)
         ]
-    elif not allow_unused and None in [g if g is None else 0 for g in gxs]:
+    elif not allow_unused and any(g is None for g in gxs):
         unused = next(i for i, g in enumerate(gxs) if g is None)
         raise GraphError(
             f"grad: inputs[{unused}] of shape {xs[unused].shape} was not used to compute the outputs; "

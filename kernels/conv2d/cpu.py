@@ -102,15 +102,15 @@ def _mix_channels(x: np.ndarray, w: np.ndarray, bias: np.ndarray) -> np.ndarray:
     return y
 
 
-def _shifts_pay(layout: Shifts, rows: int, size: Pair, channels: int) -> bool:
+def _shifts_pay(layout: Shifts, rows: int, size: Pair, width: int) -> bool:
     """Whether blocks of `rows` rows are faster by shifts than by columns.
 
-    They are where less than half is copied, at most a fifth of the products is thrown away, and blocks (of one image
-    only) are long. Measured: see the worklog.
+    They are where at most half is copied, at most a fifth of the products is thrown away, and blocks (of one image only)
+    are long or the products (over `width` channels) short. Measured: see the worklog.
     """
     copied, columns = (rows + layout.beyond) * layout.pitch, len(layout.starts) * rows * size[1]
     between = layout.pitch - size[1]
-    return 2 * copied <= columns and 4 * between <= size[1] and (size[0] * size[1] >= 128 or channels <= 64)
+    return 2 * copied <= columns and 4 * between <= size[1] and (size[0] * size[1] >= 128 or width <= 64)
 
 
 def _pick(w: np.ndarray, taps: tuple[Taps, ...], taps_first: bool) -> np.ndarray:
