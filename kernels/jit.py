@@ -1,4 +1,4 @@
-"""How numba kernels are compiled, cached and launched. Import it only from modules of kernels, not from a family's `__init__.py`: it imports numba.
+"""How numba kernels are compiled, cached and launched. Import it from the modules with kernels only: it imports numba.
 
 * `serial` compiles a function that runs on the caller's thread and releases the GIL (loader workers may call it).
 * `parallel` compiles a function with `prange`; its launches take turns and hold every BLAS at one thread.

@@ -105,8 +105,8 @@ def _mix_channels(x: np.ndarray, w: np.ndarray, bias: np.ndarray) -> np.ndarray:
 def _shifts_pay(layout: Shifts, rows: int, size: Pair, width: int) -> bool:
     """Whether blocks of `rows` rows are faster by shifts than by columns.
 
-    They are where at most half is copied, at most a fifth of the products is thrown away, and blocks (of one image only)
-    are long or the products (over `width` channels) short. Measured: see the worklog.
+    They are where at most half is copied, at most a fifth of the products is thrown away, and blocks (of one image
+    only) are long or the products (over `width` channels) short. Measured: see the worklog.
     """
     copied, columns = (rows + layout.beyond) * layout.pitch, len(layout.starts) * rows * size[1]
     between = layout.pitch - size[1]
