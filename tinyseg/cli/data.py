@@ -51,7 +51,7 @@ def preview(
 
     target = o.png_path(out)
     spec = o.data_spec(data, root, masks, suffix, size, resize, samples, data_seed, channels, classes, fraction)
-    if not spec.root and count * spec.size**2 > MOST_PIXELS:
+    if spec.kind == "chairs" and count * spec.size**2 > MOST_PIXELS:
         raise ArgumentError(
             f"preview: --count {count} of {spec.size}x{spec.size} are {count * spec.size**2:,} pixels to render, "
             f"expected at most {MOST_PIXELS:,}: lower --count or --size"
