@@ -267,7 +267,7 @@ def test_options_that_do_not_fit_leave_no_folder(capsys, tmp_path):
         return failed(capsys, "train", "unet", "--out", tmp_path / "run", "--steps", 3, *TINY, *extra)
 
     once = ["--class-weight", 1]
-    assert "--class-weight was given 1 times, the data has 2 classes (background, chair)" in train(*once)
+    assert "--class-weight was given 1 x, the data has 2 classes (background, chair)" in train(*once)
     assert "--class-weight is nan, 1, expected numbers of at least 0" in train("--class-weight", "nan", *once)
     assert "--loss dice takes no --class-weight" in train("--loss", "dice", *once, *once)
     assert "size is 1, expected at least 16" in train("--size", 1)

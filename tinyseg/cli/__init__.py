@@ -94,7 +94,7 @@ def _explained(error: Exception) -> str | None:
         return f"out of memory ({error}): lower --batch, --size or --width" if str(error) else "out of memory"
     if isinstance(error, OSError):
         remedy = REMEDIES.get(error.errno or 0, "check the path and the disk")
-        return f"{error.filename or 'system'}: {error.strerror or error}: {remedy}"
+        return f"{error.filename or 'standard output'}: {error.strerror or error}: {remedy}"
     if hasattr(error, "format_message"):  # typer's: an unknown option, a value out of range
         text = str(error.format_message()).rstrip(".")
         return f"{text}. Try --help." if text else ""

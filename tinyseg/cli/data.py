@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from . import options as o
+
+if TYPE_CHECKING:
+    from ..data.loader import Dataset
+    from ..data.transforms import Transform
 
 app = typer.Typer(no_args_is_help=True, help="Look at data.")
 
@@ -42,13 +46,12 @@ def preview(
     """Draw samples of a data set with their masks, and say what was found in it."""
     from ..data.images import write_png
     from ..errors import ArgumentError
-    from ..random import generator
     from ..train.pictures import data_sheet
     from ..train.sources import open_data, training_transform
 
     target = o.png_path(out)
     spec = o.data_spec(data, root, masks, suffix, size, resize, samples, data_seed, channels, classes, fraction)
-    if not spec.root and count * spec.size**2 > MOST_PIXELS:
+    if spec.kind == "chairs" and count * spec.size**2 > MOST_PIXELS:
         raise ArgumentError(
             f"preview: --count {count} of {spec.size}x{spec.size} are {count * spec.size**2:,} pixels to render, "
             f"expected at most {MOST_PIXELS:,}: lower --count or --size"
@@ -58,17 +61,18 @@ def preview(
     if start >= total:
         raise ArgumentError(f"preview: --start is {start}, expected 0 to {total - 1} ({total} images to train)")
     change = training_transform(spec, opened, augment) if augment else None
-
-    def shown() -> Iterator[tuple[Any, Any, str]]:
-        for i in range(start, min(start + count, total)):
-            sample = opened.train[i]
-            if change is not None:
-                sample = change(sample, generator(data_seed, i - start))
-            yield sample.image, sample.mask, f"{sample.name}: {sample.caption}" if sample.caption else sample.name
-
-    picture = data_sheet(shown())
+    picture = data_sheet(_shown(opened.train, range(start, min(start + count, total)), change, data_seed))
     target.parent.mkdir(parents=True, exist_ok=True)
     write_png(target, picture)
     found = opened.description or f"images of {opened.channels} channels, classes {', '.join(opened.classes)}"
     parts = f"{total} to train, {len(opened.val)} to validate"
     o.console().print(f"{found}\n{parts}\npictures: {target}", highlight=False, markup=False)
+
+
+def _shown(dataset: Dataset, indices: range, change: Transform | None, seed: int) -> Iterator[tuple[Any, Any, str]]:
+    """Image, mask and caption of each sample, one at a time."""
+    from ..random import generator
+
+    for k, i in enumerate(indices):
+        sample = dataset[i] if change is None else change(dataset[i], generator(seed, k))
+        yield sample.image, sample.mask, f"{sample.name}: {sample.caption}" if sample.caption else sample.name

@@ -190,11 +190,11 @@ class Store:
             raise CheckpointError(f"checkpoint: {self.folder} holds no checkpoint (last.safetensors): check the path")
         try:
             return load_checkpoint(self.last), ""
-        except CheckpointError as error:
+        except CheckpointError:
             if not self.previous.exists():
                 raise
             state = load_checkpoint(self.previous)
-            return state, f"{error}; going on from {self.previous}, one checkpoint earlier"
+            return state, f"{self.last} is missing or damaged: going on from {self.previous}, one checkpoint earlier"
 
     def choose(self) -> pathlib.Path:
         """The checkpoint to use a trained model from: `best`, or `last` in a run that scored none."""

@@ -292,7 +292,7 @@ def _check_weights(recipe: UNetRecipe, n_classes: int, named: str) -> None:
         raise ArgumentError(f"train: --loss {recipe.loss} takes no --class-weight: drop it or choose --loss ce")
     if len(weights) != n_classes:
         raise ArgumentError(
-            f"train: --class-weight was given {len(weights)} times, the data has {named}: give it once for each"
+            f"train: --class-weight was given {len(weights)} x, the data has {named}: give it once for each class"
         )
     if not all(0 <= w < math.inf for w in weights) or not any(weights):
         given = ", ".join(f"{w:g}" for w in weights)
