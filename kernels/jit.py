@@ -26,6 +26,7 @@ from contextlib import contextmanager, nullcontext
 from typing import Any, TypeVar, cast
 
 import numba
+from numba.core import event
 
 from tinyseg.kernels.memory import keep_freed_memory
 
@@ -49,6 +50,21 @@ _orphaned = False  # or its parent had one when it was forked
 SPINS = "10000"  # of an idle OpenMP thread before it sleeps: about 0.3 ms, longer than the gap between two kernels
 
 
+class _Announcement(event.Listener):
+    """Says once, at the first kernel that is really compiled, why this takes a while."""
+
+    said = False
+
+    def on_start(self, event: Any) -> None:
+        module = event.data["dispatcher"].py_func.__module__
+        if module.startswith("tinyseg.") and not self.said:
+            self.said = True
+            print("tinyseg: compiling kernels, first run only", file=sys.stderr)
+
+    def on_end(self, event: Any) -> None:
+        """Nothing more to say."""
+
+
 def cache_folder() -> pathlib.Path:
     """The folder of the compiled kernels of exactly these sources: `$TINYSEG_CACHE` or `~/.cache/tinyseg`, by hash."""
     root = pathlib.Path(__file__).resolve().parent
@@ -63,8 +79,7 @@ def _prepare_cache() -> None:
     if not JIT:
         return
     folder = cache_folder()
-    if not folder.is_dir():
-        print("tinyseg: compiling kernels, first run only", file=sys.stderr)
+    event.register("numba:compile", _Announcement())  # triggered where the cache has no code for a call
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _config.CACHE_DIR = str(folder)

@@ -97,6 +97,20 @@ print(numba.config.THREADING_LAYER, os.environ.get("GOMP_SPINCOUNT"))
         assert by_python(code, env=clean | extra).strip() in expected
 
 
+def test_compiling_is_announced_when_it_happens(tmp_path):
+    code = """
+import numpy as np
+from tinyseg.kernels.dots import add_dots
+a, places = np.ones((4, 8)), np.zeros(4, np.int64)
+add_dots(a, a, places, places, 0, 8, np.zeros((4, 4)))
+"""
+    command = [sys.executable, "-c", code]
+    env = os.environ | {"TINYSEG_CACHE": str(tmp_path)}
+    for expected in (1, 0):
+        run = subprocess.run(command, env=env, capture_output=True, text=True, check=True, timeout=120)
+        assert run.stderr.count("compiling kernels, first run only") == expected
+
+
 def test_the_cache_folder_follows_the_sources(tmp_path, monkeypatch):
     monkeypatch.setenv("TINYSEG_CACHE", str(tmp_path))
     assert jit.cache_folder().is_relative_to(tmp_path)

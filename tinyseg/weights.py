@@ -57,6 +57,7 @@ def _replacing(target: Path) -> Iterator[Path]:
     partial = target.with_name(f".{target.name}.partial")  # one name: what a killed run left, the next save replaces
     try:
         yield partial
+        os.chmod(partial, 0o666 & ~_umask())  # safetensors makes files that only their owner can read
         _flush(partial)
         os.replace(partial, target)
         _flush(target.parent)
@@ -67,6 +68,13 @@ def _replacing(target: Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             partial.unlink()  # left only by a failure
+
+
+def _umask() -> int:
+    """The permissions that new files do not get; the system tells them only to whom sets them."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
 
 
 def load(path: str | os.PathLike[str], device: str | None = None) -> Any:
@@ -112,7 +120,7 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[Any]:
 
 def _check_there(path: str | os.PathLike[str]) -> None:
     if not Path(path).is_file():
-        what = "is a folder" if Path(path).is_dir() else "does not exist"
+        what = "is a folder" if Path(path).is_dir() else "is no file" if Path(path).exists() else "does not exist"
         raise CheckpointError(f"load: {path} {what}; expected a .safetensors or .pt file, such as ts.save writes")
 
 

@@ -41,8 +41,6 @@ def save_checkpoint(path: str | os.PathLike[str], state: Mapping[str, Any]) -> N
     tensors: dict[str, Tensor] = {}
     tree = json.dumps(_pack(dict(state), "", tensors))
     weights.save(tensors, path, {"format": FORMAT, "state": tree, "checksum": _checksum(tree, tensors)})
-    with suppress(OSError):
-        os.chmod(path, 0o666 & ~_umask())  # safetensors makes files that only their owner can read
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> State:
@@ -80,13 +78,6 @@ def _remedy(path: pathlib.Path) -> str:
     """What else there is: a run keeps an older checkpoint."""
     previous = path.with_name("previous.safetensors")
     return f"use {previous}" if previous.is_file() and previous != path else "use another copy of it, or train again"
-
-
-def _umask() -> int:
-    """The permissions that new files do not get; the system tells them only to whom sets them."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
 
 
 def _checksum(tree: str, tensors: Mapping[str, Tensor]) -> str:
