@@ -105,7 +105,7 @@ a, places = np.ones((4, 8)), np.zeros(4, np.int64)
 add_dots(a, a, places, places, 0, 8, np.zeros((4, 4)))
 """
     command = [sys.executable, "-c", code]
-    env = os.environ | {"TINYSEG_CACHE": str(tmp_path)}
+    env = os.environ | {"TINYSEG_CACHE": str(tmp_path), "NUMBA_DISABLE_JIT": "0"}
     for expected in (1, 0):
         run = subprocess.run(command, env=env, capture_output=True, text=True, check=True, timeout=120)
         assert run.stderr.count("compiling kernels, first run only") == expected
