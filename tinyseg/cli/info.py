@@ -64,6 +64,7 @@ def _blas() -> list[str]:
 def _threads() -> str:
     import numba
 
+    from ..kernels import jit  # noqa: F401  it chooses the pool
     from ..train.threads import use_threads
 
     return f"{use_threads()} for kernels ({getattr(numba.config, 'THREADING_LAYER', '?')})"
