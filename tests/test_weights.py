@@ -120,8 +120,9 @@ def test_what_has_no_place_in_a_file(tmp_path, tensors, metadata, error, message
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a file size limit")
-def test_a_full_disk_leaves_the_previous_file_intact(tmp_path):
-    path = tmp_path / "w.safetensors"
+@pytest.mark.parametrize("name", ["w.safetensors", "x.pt"])
+def test_a_full_disk_leaves_the_previous_file_intact(tmp_path, name):
+    path = tmp_path / name
     ts.save({"x": ts.ones(10)}, path)
     before = path.read_bytes()
     code = f"""
@@ -134,7 +135,8 @@ def test_a_full_disk_leaves_the_previous_file_intact(tmp_path):
             print(error)
     """
     out = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
-    assert "w.safetensors could not be written" in out.stdout
+    assert f"{name} could not be written" in out.stdout
+    assert out.stderr == ""
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
 

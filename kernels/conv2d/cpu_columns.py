@@ -81,6 +81,7 @@ def correlate_weight(x, gy, down, right, step, rows_per_block, few, partial):
     for t in prange(threads):
         columns_space = np.empty(depth * rows_per_block * size[1], x.dtype)
         gy_space = np.empty(outputs * rows_per_block * size[1], x.dtype)
+        every_row, unshifted = np.arange(depth), np.zeros(depth, np.int64)
         itself = np.zeros(1, np.int64)  # one tap at offset 0: the columns of gy are gy
         for task in range(t * groups * blocks // threads, (t + 1) * groups * blocks // threads):
             g = task // blocks
@@ -92,6 +93,6 @@ def correlate_weight(x, gy, down, right, step, rows_per_block, few, partial):
             _gather(x, g * channels, down, right, step, size, first, last, columns)
             _gather(gy, g * outputs, itself, itself, (1, 1), size, first, last, block)
             if few:
-                add_dots(block, columns, np.arange(depth), np.zeros(depth, np.int64), 0, width, partial[t, g])
+                add_dots(block, columns, every_row, unshifted, 0, width, partial[t, g])
             else:
                 gemm(block, columns.T, partial[t, g, :outputs, :depth], 1)

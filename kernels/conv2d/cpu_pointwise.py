@@ -44,13 +44,12 @@ def correlate_weight(x, gy, pixels, few, partial):
     blocks = -(-size // pixels)
     tasks = batch * groups * blocks
     for t in prange(threads):
+        every_row, unshifted = np.arange(channels), np.zeros(channels, np.int64)
         for task in range(t * tasks // threads, (t + 1) * tasks // threads):
             n, g = task // blocks // groups, task // blocks % groups
             first = task % blocks * pixels
             last = min(size, first + pixels)
             if few:
-                add_dots(
-                    gy[n, g], x[n, g], np.arange(channels), np.zeros(channels, np.int64), first, last, partial[t, g]
-                )
+                add_dots(gy[n, g], x[n, g], every_row, unshifted, first, last, partial[t, g])
             else:
                 gemm(gy[n, g, :, first:last], x[n, g, :, first:last].T, partial[t, g, :outputs, :channels], 1)

@@ -12,7 +12,7 @@ from ..device import array_module
 from ..engine import Tensor
 from ..errors import ArgumentError, DTypeError, ShapeError
 from .activation import dropout, softmax
-from .checks import check_broadcast, is_float, same_kind, tensor_arg
+from .checks import check_broadcast, real, same_kind, tensor_arg
 from .elementwise import masked_fill, where
 from .linalg import MatMul, linear
 from .pad import pad
@@ -63,8 +63,7 @@ def _scores_shape(caller: str, query: Tensor, key: Tensor, value: Tensor) -> tup
     for name, t in (("query", query), ("key", key), ("value", value)):
         if t.ndim < 2:
             raise ShapeError(f"{caller}: {name} must have at least two axes, got shape {t.shape}")
-    if not is_float(query.dtype):
-        raise DTypeError(f"{caller}: query must be of a floating-point type, got {query.dtype}")
+    real(caller, query=query)
     if query.shape[-1] != key.shape[-1]:
         raise ShapeError(f"{caller}: query {query.shape} and key {key.shape} differ in their last axis")
     if key.shape[-2] != value.shape[-2]:

@@ -10,7 +10,7 @@ from ..device import array_module
 from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, DTypeError, ShapeError
 from .binary import Binary
-from .checks import as_tensor, check_broadcast, floating, is_float, operands, tensor_arg
+from .checks import as_tensor, check_broadcast, floating, is_float, operands, real, tensor_arg
 from .indexing import nonzero
 from .shape import sum_to
 
@@ -157,6 +157,5 @@ def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
     for name, t in (("end", b), ("weight", weight)):
         if isinstance(t, Tensor) and t.dtype != a.dtype:
             raise DTypeError(f"lerp: input is {a.dtype} but {name} is {t.dtype}; convert one with .to(dtype)")
-    if not is_float(a.dtype):
-        raise DTypeError(f"lerp: input must be of a floating-point type, got {a.dtype}")
+    real("lerp", input=a)
     return a + weight * (b - a)

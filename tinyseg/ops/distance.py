@@ -6,8 +6,8 @@ import math
 from typing import Any
 
 from ..engine import Tensor
-from ..errors import ArgumentError, DTypeError, ShapeError
-from .checks import axes, check_broadcast, floating, is_float, same_kind, tensor_arg, wide
+from ..errors import ArgumentError, ShapeError
+from .checks import axes, check_broadcast, floating, real, same_kind, tensor_arg, wide
 from .elementwise import abs_, clamp, sign, sqrt, square, where
 from .pointwise_loss import reduced, refuse_old
 from .reduce import amax, amin, sum
@@ -61,8 +61,7 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     """
     caller = "cosine_similarity"
     same_kind(caller, x1=tensor_arg(caller, "x1", x1), x2=tensor_arg(caller, "x2", x2))
-    if not is_float(x1.dtype):
-        raise DTypeError(f"{caller}: x1 must be of a floating-point type, got {x1.dtype}")
+    real(caller, x1=x1)
     shape = check_broadcast(caller, x1.shape, x2.shape)
     a, b = (x if x.shape == shape else broadcast_to(x, *shape) for x in (x1, x2))
     a, b = wide(a), wide(b)

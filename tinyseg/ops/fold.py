@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 from ..engine import Array, Op, Tensor
-from ..errors import DTypeError, ShapeError
+from ..errors import ShapeError
 from ..kernels import im2col as kernel
 from ..kernels.conv2d import ConvGeometry
 from ..kernels.conv2d import output_size as window_count
-from .checks import is_float, pair, tensor_arg
+from .checks import pair, real, tensor_arg
 from .shape import reshape
 
 Pair = tuple[int, int]
@@ -95,8 +95,7 @@ def fold(
 
 def _float_arg(caller: str, input: Any) -> Tensor:
     x = tensor_arg(caller, "input", input)
-    if not is_float(x.dtype):
-        raise DTypeError(f"{caller}: input must be of a floating-point type, got {x.dtype}")
+    real(caller, input=x)
     return x
 
 

@@ -13,9 +13,9 @@ import numpy as np
 
 from ..device import array_module
 from ..engine import Array, Tensor
-from ..errors import ArgumentError, DTypeError, ShapeError
+from ..errors import ArgumentError, ShapeError
 from ..kernels.resize import CUBIC
-from .checks import as_tensor, is_float, same_kind, tensor_arg
+from .checks import as_tensor, real, same_kind, tensor_arg
 from .elementwise import where
 from .linalg import matmul
 from .pool import PoolGather
@@ -76,8 +76,7 @@ def _check(input: Any, grid: Any, mode: str, padding_mode: str) -> None:
         raise ShapeError(
             f"{caller}: grid must be ({input.shape[0]}, OH, OW, 2) for input {input.shape}, got {grid.shape}"
         )
-    if not is_float(input.dtype):
-        raise DTypeError(f"{caller}: input must be of a floating-point type, got {input.dtype}")
+    real(caller, input=input)
 
 
 def _warn_of_default(caller: str) -> None:
@@ -166,8 +165,7 @@ def affine_grid(theta: Tensor, size: Any, align_corners: bool | None = None) -> 
     """
     caller = "affine_grid"
     maps, sizes = tensor_arg(caller, "theta", theta), tuple(size)
-    if not is_float(maps.dtype):
-        raise DTypeError(f"{caller}: theta must be of a floating-point type, got {maps.dtype}")
+    real(caller, theta=maps)
     if len(sizes) != 4 or min(sizes) < 1:
         raise ArgumentError(f"{caller}: size must be (N, C, H, W), each at least 1, got {sizes}")
     if maps.shape != (sizes[0], 2, 3):

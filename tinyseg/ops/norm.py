@@ -16,9 +16,9 @@ import numpy as np
 from ..backward import differentiate
 from ..device import array_module
 from ..engine import Array, Op, Tensor
-from ..errors import ArgumentError, DTypeError, ShapeError
+from ..errors import ArgumentError, ShapeError
 from ..kernels import norm as kernel
-from .checks import floating, is_float, same_kind, wide
+from .checks import floating, real, same_kind, wide
 from .elementwise import rsqrt, square
 from .reduce import mean, sum
 from .shape import alias, reshape
@@ -276,8 +276,7 @@ def _last_axes(caller: str, x: Tensor, normalized_shape: Any, **affine: Tensor |
 def _check_channels(caller: str, input: Tensor, **vectors: Tensor | None) -> None:
     if input.ndim < 2:
         raise ShapeError(f"{caller}: input must be (N, C, ...), got shape {input.shape}")
-    if not is_float(input.dtype):
-        raise DTypeError(f"{caller}: input must be of a floating-point type, got {input.dtype}")
+    real(caller, input=input)
     for name, v in vectors.items():
         if v is not None and v.shape != (input.shape[1],):
             raise ShapeError(

@@ -17,7 +17,7 @@ from ..errors import ArgumentError, BoundsError, DTypeError, ShapeError
 from ..kernels import pool as kernel
 from ..kernels.pool import PoolGeometry
 from ..kernels.resize import area_taps
-from .checks import floating, is_float, pair, tensor_arg
+from .checks import floating, is_float, pair, real, tensor_arg
 from .elementwise import abs_, where
 from .pad import pad
 from .resize import Resize
@@ -332,7 +332,6 @@ def _adaptive(caller: str, input: Tensor, output_size: Any) -> tuple[Tensor, Pai
         raise ArgumentError(f"{caller}: output_size must be a number or two, 0 or more or None, got {output_size!r}")
     if x.ndim not in (3, 4) or 0 in x.shape[-2:]:
         raise ShapeError(f"{caller}: input must be (N, C, H, W) or (C, H, W) with pixels, got shape {x.shape}")
-    if not is_float(x.dtype):
-        raise DTypeError(f"{caller}: input must be of a floating-point type, got {x.dtype}")
+    real(caller, input=x)
     h, w = (n if m is None else m for n, m in zip(x.shape[-2:], wanted, strict=True))
     return (x if x.ndim == 4 else reshape(x, 1, *x.shape)), (h, w)

@@ -11,8 +11,8 @@ import numpy as np
 
 from ..device import array_module
 from ..engine import Array, Op, Tensor
-from ..errors import ArgumentError, DTypeError, ShapeError
-from .checks import axes, axis, floating, is_float, tensor_arg
+from ..errors import ArgumentError, ShapeError
+from .checks import axes, axis, floating, is_float, real, tensor_arg
 from .choice import maximum, minimum, where
 from .elementwise import exp, log, sqrt
 from .indexing import Gather, GetItem
@@ -105,8 +105,7 @@ def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = 
 
 
 def _real(caller: str, x: Tensor) -> Tensor:
-    if not is_float(x.dtype):
-        raise DTypeError(f"{caller}: input must be of a floating-point type, got {x.dtype}")
+    real(caller, input=x)
     return x
 
 

@@ -13,7 +13,7 @@ from ..device import to_cpu, to_device
 from ..engine import Array, Tensor
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..random import Generator, default_generator
-from .checks import DEFAULT_FLOAT, check_broadcast, element_type, is_float, tensor_arg
+from .checks import DEFAULT_FLOAT, check_broadcast, element_type, is_float, real, tensor_arg
 from .shape import sizes_of
 
 
@@ -251,8 +251,7 @@ def multinomial(
 def _checked_weights(x: Tensor, count: int, replacement: bool) -> Array:
     if x.ndim not in (1, 2):
         raise ShapeError(f"multinomial: input must have 1 or 2 axes, got shape {x.shape}")
-    if not is_float(x.dtype):
-        raise DTypeError(f"multinomial: input must be of a floating-point type, got {x.dtype}")
+    real("multinomial", input=x)
     weights = np.atleast_2d(to_cpu(x.data).astype(np.float64))
     if sizes_of("multinomial", "num_samples", [count])[0] < 1:
         raise ArgumentError(f"multinomial: num_samples must be at least 1, got {count}")
