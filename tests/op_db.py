@@ -28,6 +28,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import tinyseg as ts
 from tests import op_db_tables as tables
+from tests.cases import listed
 from tinyseg.errors import TinysegError
 
 KINDS = ("values", "gradients", "second derivatives", "errors")
@@ -308,11 +309,6 @@ def described(value: Any) -> str:
     return repr(value)
 
 
-def listed(outputs: Any) -> list[Any]:
-    """Outputs without their nesting."""
-    return [v for y in outputs for v in listed(y)] if isinstance(outputs, tuple | list) else [outputs]
-
-
 def close(ours: Any, theirs: Any, tolerance: float, what: str) -> None:
     """Same shape and type, and equal to `tolerance` of the largest element; NaN and infinity where the other has them.
 
@@ -323,6 +319,7 @@ def close(ours: Any, theirs: Any, tolerance: float, what: str) -> None:
         ours, theirs = np.asarray(ours), np.asarray(theirs)
     else:
         assert isinstance(ours, ts.Tensor), f"{what}: {type(ours).__name__}, PyTorch: a tensor"
+        assert ours.data.flags.c_contiguous, f"{what}: not contiguous"
         ours, theirs = ours.data, array_of(theirs)
     assert ours.shape == theirs.shape, f"{what}: shape {ours.shape}, PyTorch: {theirs.shape}"
     assert ours.dtype == theirs.dtype, f"{what}: type {ours.dtype}, PyTorch: {theirs.dtype}"

@@ -66,12 +66,11 @@ def test_values(case: Case):
 
 
 @everything
-def test_types_layout_and_memory(case: Case):
+def test_types_and_memory(case: Case):
     arrays = case.arrays()
     leaves, outputs = case.ours(arrays)
     _, theirs = case.theirs(arrays)
     for y, t in zip(outputs, theirs, strict=True):
-        assert y.data.flags.c_contiguous
         assert str(y.dtype) == str(t.dtype).removeprefix("torch.")
         if not case.is_view:
             assert not any(np.shares_memory(y.data, x.data) for x in leaves)
@@ -87,7 +86,6 @@ def test_gradients(case: Case):
     _, _, references = gradients_of_theirs(case, arrays, us)
     for x, a, g, t in zip(xs, (arrays[i] for i in case.varied()), gxs, references, strict=True):
         close(g.data, t.numpy(), 1e-11, "gradient")
-        assert g.data.flags.c_contiguous
         assert g.dtype == x.dtype
         np.testing.assert_array_equal(x.data, a, err_msg="backward wrote to an input")
 

@@ -10,6 +10,7 @@ import pytest
 
 import tinyseg as ts
 import tinyseg.nn.functional as F
+from tests.graph_nodes import collector_off, remembered
 from tinyseg.engine import Op
 from tinyseg.errors import ShapeError
 from tinyseg.ops.elementwise import Mul
@@ -34,44 +35,14 @@ def second_order(inputs):
 
 
 @pytest.fixture
-def no_collector():
-    """Only reference counts free memory here. The kernels run once before: numba's compiler does leave cycles."""
-    second_order(net_inputs())
+def graph_nodes():
+    """A function that lists the ops and the results of ops that only reference counts have left alive."""
+    second_order(net_inputs())  # compiles: numba's compiler does leave cycles
     gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
+    with collector_off(), remembered() as alive:
+        yield lambda: [n for n in alive() if isinstance(n, Op) or (isinstance(n, ts.Tensor) and not n.is_leaf)]
 
 
-@pytest.fixture
-def graph_nodes(monkeypatch):
-    """Weak references to every op called and every Tensor wrapped."""
-    seen = []
-    call, wrap = Op.__call__, ts.Tensor._wrap.__func__
-
-    def remembered(self, *tensors):
-        seen.append(weakref.ref(self))
-        return call(self, *tensors)
-
-    def wrapped(cls, *args):
-        tensor = wrap(cls, *args)
-        seen.append(weakref.ref(tensor))
-        return tensor
-
-    monkeypatch.setattr(Op, "__call__", remembered)
-    monkeypatch.setattr(ts.Tensor, "_wrap", classmethod(wrapped))
-    return lambda: [r() for r in seen if r() is not None]
-
-
-@pytest.mark.usefixtures("no_collector")
-def test_dropping_the_result_frees_the_graph(graph_nodes):
-    loss = small_net(*net_inputs())
-    assert len(graph_nodes()) > 10
-    del loss
-    assert graph_nodes() == []
-
-
-@pytest.mark.usefixtures("no_collector")
 def test_backward_frees_the_graph_as_it_passes(graph_nodes):
     inputs = net_inputs()
     loss = small_net(*inputs)
@@ -82,13 +53,6 @@ def test_backward_frees_the_graph_as_it_passes(graph_nodes):
     assert all(t.grad is not None for t in inputs)
 
 
-@pytest.mark.usefixtures("no_collector")
-def test_second_order_leaves_nothing(graph_nodes):
-    assert all(np.isfinite(h.data).all() for h in second_order(net_inputs()))
-    assert graph_nodes() == []
-
-
-@pytest.mark.usefixtures("no_collector")
 def test_an_exception_in_backward_leaves_nothing(graph_nodes, monkeypatch):
     def broken(self, gy):
         raise ValueError("planted")
@@ -102,7 +66,6 @@ def test_an_exception_in_backward_leaves_nothing(graph_nodes, monkeypatch):
     assert ts.is_grad_enabled()
 
 
-@pytest.mark.usefixtures("no_collector")
 def test_an_exception_in_forward_leaves_nothing(graph_nodes):
     x, w, _ = net_inputs()
     with pytest.raises(ShapeError):
@@ -174,7 +137,7 @@ def test_an_op_of_one_input_keeps_only_what_its_gradient_needs(name):
     assert ("x" if held_by(y, x.data) else "") + ("y" if held_by(y, y.data) else "") == needed
 
 
-@pytest.mark.usefixtures("no_collector")
+@pytest.mark.usefixtures("graph_nodes")
 def test_what_no_gradient_needs_is_freed_at_once():
     x = ts.tensor([1.0, 2.0], requires_grad=True)
     h = x + 1.0

@@ -226,31 +226,6 @@ def test_every_padding_mode_and_geometry(data):
     compare(ours, theirs, (1, 2, *size))
 
 
-@given(data=st.data())
-@settings(max_examples=60)
-def test_output_size_restores_every_size_a_convolution_came_from(data):
-    size, kernel, stride, dilation = (data.draw(st.tuples(*[st.integers(1, m)] * 2)) for m in (9, 4, 4, 3))
-    padding = data.draw(st.tuples(*[st.integers(0, 2)] * 2))
-    smaller = [
-        (n + 2 * p - d * (k - 1) - 1) // s + 1
-        for n, p, d, k, s in zip(size, padding, dilation, kernel, stride, strict=True)
-    ]
-    assume(min(smaller) >= 1)
-    ours, theirs = both(lambda n: n.ConvTranspose2d(2, 1, kernel, stride, padding, dilation=dilation))
-    given_size = data.draw(st.sampled_from([size, (1, 1, *size)]))
-    assert ours(ts.zeros(1, 2, *smaller, dtype=ts.float64), given_size).shape == (1, 1, *size)
-    compare(ours, theirs, (1, 2, *smaller), list(given_size))
-
-
-@pytest.mark.parametrize("wanted", [(8, 9), (11, 9), (9, 8), (9, 11)])
-def test_output_size_names_the_valid_range(wanted):
-    layer = nn.ConvTranspose2d(1, 1, 3, stride=2)
-    with pytest.raises(ShapeError, match=r"output_size \(\d+, \d+\) is not between \(9, 9\) and \(10, 10\)"):
-        layer(ts.zeros(1, 1, 4, 4), output_size=wanted)
-    with pytest.raises(ShapeError, match="must have 2 or 4 numbers"):
-        layer(ts.zeros(1, 1, 4, 4), output_size=(9, 9, 9))
-
-
 @pytest.mark.parametrize(("layer", "channels"), [(nn.Dropout, False), (nn.Dropout2d, True)])
 def test_dropout_keeps_the_mean_and_stops_in_evaluation(layer, channels):
     drop, x = layer(0.25), ts.ones(40, 50, 4, 4)

@@ -160,9 +160,9 @@ MISTAKES = {  # what is called, the class of error, what the message says
     "class weights": (
         lambda: F.cross_entropy(LOGITS, TARGET, ts.ones(4)),
         ShapeError,
-        "weight one number for each class",
+        "weight must have one number for each of",
     ),
-    "nll weights": (lambda: F.nll_loss(LOGITS, TARGET, ts.ones(4)), ShapeError, "nll_loss: input (2, 3, 4, 4) needs"),
+    "nll weights": (lambda: F.nll_loss(LOGITS, TARGET, ts.ones(4)), ShapeError, "nll_loss: weight must have one number for each of 3 classes of input (2, 3, 4, 4)"),
     "reduction": (
         lambda: F.cross_entropy(LOGITS, TARGET, reduction="avg"),
         ArgumentError,

@@ -65,6 +65,14 @@ def test_two_widths_of_float_do_not_mix():
             f()
 
 
+def test_without_axes_it_is_still_an_array():
+    """NumPy's functions of 0-d arrays return scalars, which cannot be written to and have no memory to share."""
+    a, b = ts.tensor(1.0), ts.tensor(2)
+    for t in (a == 1, a < 2, ts.isnan(a), ts.logical_not(a), b // 2, b % 2, a.argmax(), a.sum(), a + b, b.float(), ~b):
+        assert type(t.data) is np.ndarray
+        assert t.clone().assign_(0).item() == 0
+
+
 def test_integers_take_no_gradient():
     with pytest.raises(DTypeError, match="requires_grad: only floating-point Tensors take gradients, got int64"):
         ts.tensor([1, 2], requires_grad=True)

@@ -76,33 +76,6 @@ def test_several_outputs_keywords_and_what_is_no_tensor():
     assert loss(ts.checkpoint) == loss(lambda f, *args, **kwargs: f(*args, **kwargs))
 
 
-@pytest.mark.parametrize("depth", [1, 2, 3])
-def test_the_function_runs_once_more_and_only_if_it_must(depth):
-    runs = []
-
-    def function(x):
-        runs.append(len(runs))
-        return x.exp().sin()
-
-    def wrapped(x, depth):
-        return ts.checkpoint(wrapped, x, depth - 1) if depth else function(x)
-
-    x = ts.ones(3, requires_grad=True)
-    wrapped(x.detach(), depth)
-    assert len(runs) == 1
-    y = wrapped(x, depth)
-    with ts.no_grad():
-        wrapped(x, depth)
-    del runs[:]
-    (y * 2).sum().backward()
-    assert len(runs) == depth  # once for each level
-    y = (ts.checkpoint(function, x) * ts.ones(3, requires_grad=True)).sum()
-    del runs[:]
-    ts.grad(y, [x], retain_graph=True)
-    ts.grad(y, [x])
-    assert len(runs) == 1  # what is retained was computed again only once
-
-
 def test_second_derivatives_are_the_same_bits():
     w = ts.randn(4, dtype=ts.float64, requires_grad=True)
 

@@ -99,7 +99,7 @@ class Tensor:
     def __init__(self, data: Array, requires_grad: bool = False) -> None:
         if not hasattr(data, "dtype"):
             raise DTypeError(f"Tensor: data must be an array, got {type(data).__name__}; ts.tensor(...) makes one")
-        self.data = data
+        self.data = np.asarray(data) if isinstance(data, np.generic) else data  # NumPy's functions of 0-d arrays
         self.grad = None
         self._edge: Edge | None = None
         self._hooks: dict[str, dict[Any, Any]] | None = None  # of a leaf, see hooks.py

@@ -111,8 +111,13 @@ def _by_class(caller: str, input: Tensor, weight: Tensor | None) -> tuple[Tensor
     x = tensor_arg(caller, "input", input)
     same_kind(caller, input=x, weight=weight)
     c = x.shape[0 if x.ndim == 1 else 1] if x.ndim else 0
-    if x.ndim == 0 or (weight is not None and weight.shape != (c,)):
-        raise ShapeError(f"{caller}: input {x.shape} needs classes on axis 1 and weight one number for each class")
+    if x.ndim == 0:
+        raise ShapeError(f"{caller}: input must have classes on axis 1, or be (C,), got a Tensor without axes")
+    if weight is not None and weight.shape != (c,):
+        raise ShapeError(
+            f"{caller}: weight must have one number for each of {c} classes of input {x.shape}, "
+            f"got shape {weight.shape}"
+        )
     if x.ndim == 1:
         return reshape(x, 1, c, 1), ()
     return reshape(x, x.shape[0], c, math.prod(x.shape[2:])), (x.shape[0], *x.shape[2:])
