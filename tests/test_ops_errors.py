@@ -162,7 +162,11 @@ MISTAKES = {  # what is called, the class of error, what the message says
         ShapeError,
         "weight must have one number for each of",
     ),
-    "nll weights": (lambda: F.nll_loss(LOGITS, TARGET, ts.ones(4)), ShapeError, "nll_loss: weight must have one number for each of 3 classes of input (2, 3, 4, 4)"),
+    "nll weights": (
+        lambda: F.nll_loss(LOGITS, TARGET, ts.ones(4)),
+        ShapeError,
+        "nll_loss: weight must have one number for each of 3 classes of input (2, 3, 4, 4)",
+    ),
     "reduction": (
         lambda: F.cross_entropy(LOGITS, TARGET, reduction="avg"),
         ArgumentError,
