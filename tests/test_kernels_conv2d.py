@@ -175,6 +175,26 @@ def test_what_is_not_finite_stays_with_the_taps_that_see_it():
     np.testing.assert_allclose(gw[:, 1:], expected[:, 1:], atol=1e-12)
 
 
+WINDOWS = [
+    ((2, 3, 4, (8, 7), (3, 3)), ConvGeometry((1, 1), ((1, 1), (1, 1)))),
+    ((1, 8, 8, (20, 20), (3, 3)), ConvGeometry()),
+    ((2, 4, 6, (9, 8), (3, 2)), ConvGeometry((2, 1), ((0, 1), (2, 2)), (1, 2), 2)),
+    ((1, 3, 3, (8, 8), (3, 3)), ConvGeometry((1, 1), ((1, 1), (1, 1)), (1, 1), 3)),
+    ((1, 2, 2, (5, 5), (1, 1)), ConvGeometry((2, 2))),
+]
+
+
+@pytest.mark.parametrize("problem", WINDOWS)
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_weight_that_is_not_finite_reaches_the_pixels_that_its_tap_sees(problem, bad):
+    x, w, bias, gy, geometry = arrays(*problem[0], problem[1])
+    w[1, 0, 0, -1] = bad
+    gx = conv2d.grad_input(gy, w, geometry, x.shape[2:])
+    expected = by_torch(x, w, bias, gy, geometry)[1]
+    assert 0 < np.isfinite(expected[0]).sum() < expected[0].size
+    np.testing.assert_allclose(gx, expected, rtol=0, atol=1e-12)
+
+
 def test_views_are_read_right_and_left_alone():
     x, w, bias, gy, geometry = arrays(*BLOCKS["groups"])
     views = [np.asfortranarray(a) for a in (x, w, bias, gy)]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import tinyseg as ts
+import tinyseg.nn.functional as F
 from tinyseg.errors import ArgumentError, BoundsError, DTypeError, GraphError, ShapeError, TinysegError
 
 X = ts.zeros(2, 3)
@@ -67,6 +68,29 @@ MISTAKES = {  # what is called, the class of error, what the message says
     "cat 0-d": (lambda: ts.cat([ts.ones(()), LINE]), ShapeError, "cat: tensors[0] has no axes to join along"),
     "cat list": (lambda: ts.cat(X), DTypeError, "cat: tensors must be a list or tuple of Tensors, got Tensor"),
     "stack": (lambda: ts.stack([X, 1]), DTypeError, "stack: tensors[1] must be a Tensor, got int"),
+    "topk of a fraction": (lambda: X.topk(1.5), DTypeError, "topk: k must be an integer, got 1.5"),
+    "tril of a fraction": (lambda: X.tril(0.5), DTypeError, "tril: diagonal must be an integer, got 0.5"),
+    "split without axes": (lambda: ts.split(ts.tensor(1.0), 1), ShapeError, "split: expected a Tensor with at least"),
+    "chunk without axes": (lambda: ts.tensor(1.0).chunk(2), ShapeError, "chunk: expected a Tensor with at least one"),
+    "chunk into text": (lambda: X.chunk("2"), DTypeError, "chunk: chunks must be integers, got"),
+    "take_along_dim, outside": (
+        lambda: X.take_along_dim(ts.tensor([[9]]), 1),
+        BoundsError,
+        "take_along_dim: index runs from 9 to 9",
+    ),
+    "clamp by text": (lambda: X.clamp("0"), DTypeError, "clamp: min must be a number, got '0'"),
+    "var by text": (lambda: X.var(correction="0"), DTypeError, "var: correction must be a number, got '0'"),
+    "one_hot by text": (lambda: F.one_hot(ts.tensor([1]), "2"), DTypeError, "one_hot: num_classes must be an integer"),
+    "dropout by text": (lambda: F.dropout(X, "0"), DTypeError, "dropout: p must be a number, got '0'"),
+    "normalize by text": (lambda: F.normalize(X, "2"), DTypeError, "normalize: p must be a number, got '2'"),
+    "huber by text": (lambda: F.huber_loss(X, X, delta="1"), DTypeError, "huber_loss: delta must be a number"),
+    "smooth_l1 by text": (
+        lambda: F.smooth_l1_loss(X, X, beta="1"),
+        DTypeError,
+        "smooth_l1_loss: beta must be a number",
+    ),
+    "group_norm by text": (lambda: F.group_norm(X, 1, eps="1"), DTypeError, "group_norm: eps must be a number"),
+    "layer_norm by None": (lambda: F.layer_norm(X, X.shape[1:], eps=None), DTypeError, "layer_norm: eps must be a"),
     "topk": (lambda: X.topk(4), ArgumentError, "topk: k must be between 0 and 3, the size of axis 1, got 4"),
     "sort": (lambda: X.sort(2), BoundsError, "sort: dim 2 is out of range"),
     "einsum": (lambda: ts.einsum("ij,jk", X), ArgumentError, "einsum: equation names 2 operands, but 1 came"),

@@ -252,6 +252,17 @@ def test_embedding_is_one_hot_times_the_table(rows, width, numbers, seed):
     same(ts.grad(y, weight, gy)[0], hot.T @ gy)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_logsumexp_of_infinite_numbers_as_pytorch(dtype):
+    """What is infinite must not be taken from itself, and beside it what is large must not overflow."""
+    far = [[1e4, np.inf, 2.0], [1e30, -np.inf, 0.0], [1e4, -1e4, -np.inf], [-np.inf] * 3, [np.inf, -np.inf, np.inf]]
+    x = ts.tensor(np.array(far, dtype), requires_grad=True)
+    t = torch.tensor(far, dtype=getattr(torch, dtype), requires_grad=True)
+    y, ty = ts.logsumexp(x, 1), torch.logsumexp(t, 1)
+    np.testing.assert_array_equal(y.data, ty.detach().numpy())
+    np.testing.assert_array_equal(ts.grad(y.sum(), [x])[0].data, torch.autograd.grad(ty.sum(), [t])[0].numpy())
+
+
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_the_mean_over_no_pixel_is_nan_with_gradient_zero_as_in_pytorch(smoothing):
     x, target = np.ones((2, 3, 4)), np.full((2, 4), -100)
@@ -266,3 +277,13 @@ def test_the_mean_over_no_pixel_is_nan_with_gradient_zero_as_in_pytorch(smoothin
     assert np.isnan(loss.item())
     assert not g.data.any()
     assert not h.data.any()
+
+
+def test_the_mean_of_cross_entropy_over_no_sample_is_nan():
+    for shape in ((0, 3), (0, 3, 2), (2, 3, 0)):
+        x, p = ts.zeros(*shape, requires_grad=True), ts.zeros(*shape)
+        loss = F.cross_entropy(x, p)
+        assert math.isnan(loss.item())
+        assert math.isnan(torch.nn.functional.cross_entropy(torch.zeros(shape), torch.zeros(shape)).item())
+        assert ts.grad(loss, [x])[0].shape == shape
+        assert F.cross_entropy(x, p, reduction="sum").item() == 0

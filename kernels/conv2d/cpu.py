@@ -20,6 +20,7 @@ import numpy as np
 from ..backend import narrow, native
 from ..blas import pieces
 from ..dots import FEW_ROWS, whole_tiles
+from ..im2col import col2im
 from ..jit import parallel, prange
 from . import ConvGeometry, Pair, cpu_columns, cpu_depthwise, cpu_pointwise, cpu_shifted, output_size
 from .cpu_shifted import Shifts, shifts
@@ -178,12 +179,28 @@ def grad_input(gy: np.ndarray, w: np.ndarray, geometry: ConvGeometry, input_size
     bias = np.zeros(w.shape[1] * geometry.groups, gy_.dtype)
     if _is_pointwise(w.shape[2:], geometry):
         return narrow(_mix_channels(gy_, w_[..., 0, 0], bias), gy)
+    if not np.isfinite(w).all():
+        return narrow(_spread(gy_, native(w), geometry, input_size), gy)
     gx = np.zeros((gy.shape[0], len(bias), *input_size), gy_.dtype)
     for top, rows, down in _phases(0, input_size[0], w.shape[2], geometry):
         for left, columns, right in _phases(1, input_size[1], w.shape[3], geometry):
             out = Lattice((rows, columns), (top, left), geometry.stride)
             _scan(gy_, w_, (down, right), (1, 1), bias, gx, out)
     return narrow(gx, gy)
+
+
+def _spread(gy: np.ndarray, w: np.ndarray, geometry: ConvGeometry, input_size: Pair) -> np.ndarray:
+    """The input gradient for weights that are not finite: each product is added to the pixel that its tap saw.
+
+    A gather would multiply such a weight by the zeros around gy as well, and NaN would reach pixels it never saw.
+    """
+    gx = np.empty((len(gy), w.shape[1] * geometry.groups, *input_size), gy.dtype)
+    by_pixel = w.reshape(geometry.groups, w.shape[0] // geometry.groups, -1).swapaxes(1, 2)
+    for n, image in enumerate(gy):
+        columns = by_pixel @ image.reshape(geometry.groups, by_pixel.shape[2], -1)
+        columns = columns.reshape(1, w.shape[2] * w.shape[3] * gx.shape[1], -1)
+        gx[n] = col2im(columns, w.shape[2:], geometry, input_size)[0]
+    return gx
 
 
 def _phases(axis: int, size: int, taps: int, geometry: ConvGeometry) -> Iterator[tuple[int, int, Taps]]:

@@ -81,6 +81,7 @@ def order_rows() -> None:
     top("topk", "largest", apart(3, 5), args=(2,))
     row("topk[smallest]", lambda m, x: x.topk(2, 0, False), apart(3, 5))
     top("topk", "none", apart(3, 5), args=(0,))
+    top("topk", "none of a number", normal(), args=(0,))
 
 
 axes_rows()

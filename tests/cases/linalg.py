@@ -31,6 +31,7 @@ def linalg_rows() -> None:
     functional("linear", "one sample", normal(3), normal(2, 3), normal(2))
     functional("linear", "three axes", normal(2, 4, 3), normal(2, 3), normal(2))
     functional("linear", "empty batch", normal(0, 3), normal(2, 3), normal(2))
+    functional("linear", "no features", normal(2, 0), normal(3, 0), normal(3))
 
 
 linalg_rows()

@@ -40,6 +40,7 @@ def shape_rows() -> None:
     top("split", "size", normal(5, 3), args=(2,))
     top("split", "sections", normal(3, 6), args=([1, 3, 2],), dim=-1)
     top("chunk", "even", normal(6, 2), args=(3,))
+    top("chunk", "nothing", normal(2, 0), args=(3, 1))
     top("chunk", "uneven", normal(2, 7), args=(3, 1))
     row("flip", lambda m, x: m.flip(x, (0, 2)), normal(2, 3, 4))
     row("flip[method]", lambda m, x: x.flip(-1), normal(2, 3))

@@ -17,7 +17,7 @@ from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, ShapeError
 from ..kernels import elementwise as fused
 from ..kernels import softmax as kernel
-from .checks import as_tensor, axis, floating, is_float, same_kind, tensor_arg
+from .checks import as_tensor, axis, floating, is_float, numbers, same_kind, tensor_arg
 from .elementwise import Where, abs_, clamp, exp, where
 from .reduce import sum
 from .shape import broadcast_to, chunk, reshape
@@ -391,6 +391,7 @@ def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
 
 def _dropped(caller: str, input: Tensor, p: float, training: bool, mask_shape: Any) -> Tensor:
     x = floating(caller, input)
+    numbers(caller, p=p)
     if not 0 <= p <= 1:
         raise ArgumentError(f"{caller}: p must be between 0 and 1, got {p}")
     if not training or p == 0:

@@ -12,7 +12,7 @@ import numpy as np
 from ..device import array_module, to_cpu
 from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, BoundsError, DTypeError, ShapeError
-from .checks import as_tensor, axes, axis, check_broadcast, tensor_arg
+from .checks import as_tensor, axes, axis, check_broadcast, integer, tensor_arg
 from .choice import Where
 from .indexing import GetItem, IndexSelect, Scatter
 from .shape import Shape, broadcast_to, cat, permute, reshape, sizes_of, transpose
@@ -183,7 +183,7 @@ def triu(input: Tensor, diagonal: int = 0) -> Tensor:
 
 
 def _triangle(caller: str, input: Tensor, diagonal: int, upper: bool) -> Tensor:
-    x = _at_least(caller, input, 2)
+    x, diagonal = _at_least(caller, input, 2), integer(caller, "diagonal", diagonal)
     xp = array_module(x.data)
     across = xp.arange(x.shape[-1]) - xp.arange(x.shape[-2])[:, None]
     return Where(across >= diagonal if upper else across <= diagonal)(x, as_tensor(0, x, x.dtype))

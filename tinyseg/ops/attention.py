@@ -12,7 +12,7 @@ from ..device import array_module
 from ..engine import Tensor
 from ..errors import ArgumentError, DTypeError, ShapeError
 from .activation import dropout, softmax
-from .checks import check_broadcast, real, same_kind, tensor_arg
+from .checks import check_broadcast, numbers, real, same_kind, tensor_arg
 from .elementwise import masked_fill, where
 from .linalg import MatMul, linear
 from .pad import pad
@@ -43,6 +43,7 @@ def scaled_dot_product_attention(
     same_kind(caller, query=query, key=key, value=value)
     if enable_gqa:
         raise ArgumentError(f"{caller}: enable_gqa=True is not supported; repeat the heads of key and value")
+    numbers(caller, dropout_p=dropout_p)
     if not 0 <= dropout_p <= 1:
         raise ArgumentError(f"{caller}: dropout_p must be between 0 and 1, got {dropout_p}")
     shape = _scores_shape(caller, query, key, value)

@@ -18,7 +18,9 @@ __all__ = [
     "axis",
     "element_type",
     "floating",
+    "integer",
     "is_float",
+    "numbers",
     "operands",
     "pair",
     "real",
@@ -88,12 +90,24 @@ def real(caller: str, **tensors: Tensor) -> None:
             raise DTypeError(f"{caller}: {name} must be of a floating-point type, got {t.dtype}; use .to(dtype)")
 
 
+def numbers(caller: str, **settings: Any) -> None:
+    """Check that all given settings are numbers, not None and not text. **Raises** DTypeError."""
+    for name, value in settings.items():
+        if not hasattr(value, "__float__"):
+            raise DTypeError(f"{caller}: {name} must be a number, got {value!r}")
+
+
+def integer(caller: str, name: str, value: Any) -> int:
+    """`value` as Python's integer. **Raises** DTypeError."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise DTypeError(f"{caller}: {name} must be an integer, got {value!r}") from None
+
+
 def axis(caller: str, dim: Any, ndim: int) -> int:
     """One axis as a non-negative number, `dim` counted from the end if negative."""
-    try:
-        number = operator.index(dim)
-    except TypeError:
-        raise DTypeError(f"{caller}: dim must be an integer, got {dim!r}") from None
+    number = integer(caller, "dim", dim)
     if not -max(ndim, 1) <= number < max(ndim, 1):
         raise BoundsError(f"{caller}: dim {number} is out of range for a Tensor with {ndim} axes")
     return number % max(ndim, 1)

@@ -10,7 +10,7 @@ from ..device import array_module
 from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, DTypeError, ShapeError
 from .binary import Binary
-from .checks import as_tensor, check_broadcast, floating, is_float, operands, real, tensor_arg
+from .checks import as_tensor, check_broadcast, floating, is_float, numbers, operands, real, tensor_arg
 from .indexing import nonzero
 from .shape import sum_to
 
@@ -86,6 +86,7 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
     if min is None and max is None:
         raise ArgumentError("clamp: at least one of min and max must be given")
     x = tensor_arg("clamp", "input", input)
+    numbers("clamp", **{name: b for name, b in (("min", min), ("max", max)) if b is not None})
     if isinstance(min, Tensor) or isinstance(max, Tensor):
         return _clamp_between(x, min, max)
     if not is_float(x.dtype) and isinstance(min if max is None else max, float | np.floating):

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..engine import Tensor
 from ..errors import ArgumentError, ShapeError
-from .checks import axes, check_broadcast, floating, real, same_kind, tensor_arg, wide
+from .checks import axes, check_broadcast, floating, numbers, real, same_kind, tensor_arg, wide
 from .elementwise import abs_, clamp, sign, sqrt, square, where
 from .pointwise_loss import reduced, refuse_old
 from .reduce import amax, amin, sum
@@ -33,6 +33,7 @@ def p_norm(caller: str, input: Tensor, p: float, dim: Any, keepdim: bool) -> Ten
     """
     x = floating(caller, input)
     over = axes(caller, dim, x.ndim)
+    numbers(caller, p=p)
     if p == 0:
         return sum(square(sign(x)), over, keepdim)
     if abs(p) == math.inf:

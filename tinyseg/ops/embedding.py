@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import operator
-
 import numpy as np
 
 from ..device import array_module
 from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, BoundsError, DTypeError, ShapeError
-from .checks import is_float, tensor_arg
+from .checks import integer, is_float, tensor_arg
 from .indexing import IndexAdd
 from .shape import reshape
 
@@ -95,9 +93,10 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     t = tensor_arg("one_hot", "tensor", tensor)
     if t.dtype != np.int64:
         raise DTypeError(f"one_hot: tensor must be int64 classes, got {t.dtype}")
+    num_classes = integer("one_hot", "num_classes", num_classes)
     if t.data.size == 0 and num_classes <= 0:
         raise ShapeError(f"one_hot: num_classes must be given where tensor is empty, got shape {t.shape}")
-    count = int(t.data.max()) + 1 if num_classes == -1 else operator.index(num_classes)
+    count = int(t.data.max()) + 1 if num_classes == -1 else num_classes
     if t.data.size and not (int(t.data.min()) >= 0 and int(t.data.max()) < count):
         raise BoundsError(
             f"one_hot: tensor holds classes {t.data.min()} to {t.data.max()}, num_classes is {num_classes}"

@@ -15,7 +15,7 @@ import numpy as np
 from ..device import array_module
 from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, BoundsError, DTypeError, GraphError, ShapeError
-from .checks import axis, check_broadcast, same_kind, tensor_arg
+from .checks import axis, check_broadcast, integer, same_kind, tensor_arg
 
 Shape = tuple[int, ...]
 FULL = slice(None)
@@ -301,7 +301,7 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
     place = axis("select", dim, x.ndim)
     if x.ndim == 0:
         raise BoundsError("select: a Tensor without axes has no slices along dim")
-    number = _whole("select", "index", index)
+    number = integer("select", "index", index)
     _check_bounds("select", number, number, place, x.shape[place])
     return GetItem((*(FULL,) * place, number))(x)
 
@@ -314,7 +314,7 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
     place = axis("narrow", dim, x.ndim)
     if isinstance(start, Tensor) and (start.ndim or start.dtype.kind not in "iu"):
         raise DTypeError(f"narrow: start must be one integer, got a Tensor of {start.dtype} and shape {start.shape}")
-    first, count, n = _whole("narrow", "start", start), _whole("narrow", "length", length), x.shape[place]
+    first, count, n = integer("narrow", "start", start), integer("narrow", "length", length), x.shape[place]
     if count < 0:
         raise ArgumentError(f"narrow: length must not be negative, got {count}")
     if not -n <= first <= n:
@@ -323,13 +323,6 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
     if first + count > n:
         raise BoundsError(f"narrow: start {first} + length {count} exceeds axis {place} with {n} elements")
     return GetItem((*(FULL,) * place, slice(first, first + count)))(x)
-
-
-def _whole(caller: str, name: str, value: Any) -> int:
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise DTypeError(f"{caller}: {name} must be an integer, got {value!r}") from None
 
 
 def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
@@ -377,12 +370,15 @@ def index_add(input: Tensor, dim: int, index: Any, source: Tensor, *, alpha: flo
 def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """y[i, j] = input[index[i, j], j] for dim 0, and so on: elements picked along axis `dim`."""
     x = tensor_arg("gather", "input", input)
-    place = axis("gather", dim, x.ndim)
-    places = _checked_index("gather", x, place, tensor_arg("gather", "index", index))
+    return _gathered("gather", x, axis("gather", dim, x.ndim), tensor_arg("gather", "index", index))
+
+
+def _gathered(caller: str, x: Tensor, place: int, index: Tensor) -> Tensor:
+    places = _checked_index(caller, x, place, index)
     line, picks = _line(x), places.reshape(1) if places.ndim == 0 else places
     if picks.size == 0:  # of any shape
         return line.reshape(-1)[:0].reshape(places.shape)
-    _check_fit("gather", "input", picks.shape, line.shape, place)
+    _check_fit(caller, "input", picks.shape, line.shape, place)
     y = Gather(picks, place)(line)
     return y if places.ndim else GetItem((0,))(y)
 
@@ -403,7 +399,7 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
 
     x, index = tensor_arg("take_along_dim", "input", input), tensor_arg("take_along_dim", "indices", indices)
     if dim is None:
-        return gather(x.reshape(-1), 0, index.reshape(-1))
+        return _gathered("take_along_dim", x.reshape(-1), 0, index.reshape(-1))
     if index.ndim != x.ndim:
         raise ShapeError(f"take_along_dim: input {x.shape} and indices {index.shape} differ in their number of axes")
     place = axis("take_along_dim", dim, x.ndim)
@@ -412,7 +408,7 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
     size = x.shape[place] if x.ndim else 1
     index = where(index < 0, index + size, index)
     wide = [t.broadcast_to(*shape[:place], t.shape[place], *shape[place + 1 :]) if t.ndim else t for t in (x, index)]
-    return gather(wide[0], place, wide[1])
+    return _gathered("take_along_dim", wide[0], place, wide[1])
 
 
 def _written(caller: str, input: Tensor, dim: int, index: Any, source: Any) -> tuple[Tensor, Array, int, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -75,7 +76,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         return y if bias is None else y + bias
     if bias is not None and bias.shape != weight.shape[:1]:
         raise ShapeError(f"linear: bias must have shape {weight.shape[:1]}, got {bias.shape}")
-    rows = reshape(x, x.data.size // max(x.shape[-1], 1) if x.shape[-1] else 0, x.shape[-1])
+    rows = reshape(x, math.prod(x.shape[:-1]), x.shape[-1])
     y = reshape(MatMul(False, True)(rows, weight), *x.shape[:-1], weight.shape[0])
     return y if bias is None else y + bias
 

@@ -12,7 +12,7 @@ from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, BoundsError, DTypeError, ShapeError
 from ..kernels import softmax as kernel
 from .activation import log_softmax, sigmoid, softmax
-from .checks import floating, is_float, same_kind, tensor_arg, wide
+from .checks import floating, is_float, numbers, same_kind, tensor_arg, wide
 from .elementwise import exp, where
 from .pointwise_loss import binary_cross_entropy_with_logits, reduced, refuse_old
 from .reduce import mean, sum
@@ -90,6 +90,7 @@ def cross_entropy(
     refuse_old("cross_entropy", size_average, reduce)
     x3, lead = _by_class("cross_entropy", input, weight)
     target = tensor_arg("cross_entropy", "target", target)
+    numbers("cross_entropy", label_smoothing=label_smoothing)
     if not 0 <= label_smoothing <= 1:
         raise ArgumentError(f"cross_entropy: label_smoothing must be between 0 and 1, got {label_smoothing}")
     if is_float(target.dtype):
@@ -145,16 +146,17 @@ def _soft_cross_entropy(
     logs = log_softmax(x3, 1)
     losses = -sum(t3 * (logs if weight is None else logs * reshape(weight, -1, 1)), 1)
     if reduction == "mean":
-        return (sum(wide(losses)) / float(max(x3.shape[0] * x3.shape[2], 1))).to(losses.dtype)
+        return _mean_over(losses, float(x3.shape[0] * x3.shape[2]))
     return reduced("cross_entropy", reshape(losses, *lead), reduction)
 
 
 def _weighted_mean(losses: Tensor, weights: Array) -> Tensor:
-    """Σ losses / Σ weights; half types add up in float32, where they neither overflow nor stop growing.
+    """Σ losses / Σ weights; half types add up in float32, where they neither overflow nor stop growing."""
+    return _mean_over(losses, float(weights.sum(dtype=np.float32 if weights.itemsize < 4 else None)))
 
-    Where nothing counts the mean is NaN and its gradient 0, as in PyTorch.
-    """
-    total = float(weights.sum(dtype=np.float32 if weights.itemsize < 4 else None))
+
+def _mean_over(losses: Tensor, total: float) -> Tensor:
+    """Σ losses / total. Where nothing counts the mean is NaN and its gradient 0, as in PyTorch."""
     summed = sum(wide(losses))
     return (summed / total if total else summed * 0.0 + math.nan).to(losses.dtype)
 

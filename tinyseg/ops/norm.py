@@ -18,7 +18,7 @@ from ..device import array_module
 from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, ShapeError
 from ..kernels import norm as kernel
-from .checks import floating, real, same_kind, wide
+from .checks import floating, numbers, real, same_kind, wide
 from .elementwise import rsqrt, square
 from .reduce import mean, sum
 from .shape import alias, reshape
@@ -120,6 +120,7 @@ def batch_norm(
     same_kind("batch_norm", input=input, weight=weight, bias=bias)
     if input.shape == (0,):  # PyTorch lets an empty vector pass: there is nothing to normalise
         return alias(input)
+    numbers("batch_norm", eps=eps)
     vectors = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
     _check_channels("batch_norm", input, **vectors)
     if not training:
@@ -155,6 +156,7 @@ def instance_norm(
     **Source** Ulyanov, Vedaldi & Lempitsky 2016.
     """
     same_kind("instance_norm", input=input, weight=weight, bias=bias)
+    numbers("instance_norm", eps=eps)
     vectors = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
     _check_channels("instance_norm", input, **vectors)
     if not use_input_stats:
@@ -180,6 +182,7 @@ def group_norm(
     **Raises** ShapeError, ArgumentError, DTypeError. **Source** Wu & He 2018.
     """
     same_kind("group_norm", input=input, weight=weight, bias=bias)
+    numbers("group_norm", eps=eps)
     _check_channels("group_norm", input, weight=weight, bias=bias)
     batch, channels = input.shape[:2]
     if not isinstance(num_groups, int) or num_groups < 1:
@@ -206,6 +209,7 @@ def layer_norm(
     **Raises** ShapeError, ArgumentError, DTypeError. **Source** Ba, Kiros & Hinton 2016.
     """
     same_kind("layer_norm", input=input, weight=weight, bias=bias)
+    numbers("layer_norm", eps=eps)
     shape = _last_axes("layer_norm", input, normalized_shape, weight=weight, bias=bias)
     size = math.prod(shape)
     rows = math.prod(input.shape[: input.ndim - len(shape)])
@@ -225,6 +229,7 @@ def rms_norm(input: Tensor, normalized_shape: Any, weight: Tensor | None = None,
     shape = _last_axes("rms_norm", input, normalized_shape, weight=weight)
     x = floating("rms_norm", input)
     small = float(np.finfo(wide(x).dtype).eps) if eps is None else eps
+    numbers("rms_norm", eps=small)
     over = tuple(range(x.ndim - len(shape), x.ndim))
     y = (wide(x) * rsqrt(mean(square(wide(x)), over, keepdim=True) + small)).to(x.dtype)
     return _affine(y, weight, None, shape)

@@ -9,7 +9,7 @@ import numpy as np
 from ..device import array_module
 from ..engine import Array, Tensor
 from ..errors import ArgumentError
-from .checks import axis, tensor_arg
+from .checks import axis, integer, tensor_arg
 from .indexing import Gather
 from .shape import reshape
 
@@ -56,7 +56,9 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
     x = tensor_arg("topk", "input", input)
     place = axis("topk", dim, x.ndim)
     n = x.shape[place] if x.ndim else 1
+    k = integer("topk", "k", k)
     if not 0 <= k <= n:
         raise ArgumentError(f"topk: k must be between 0 and {n}, the size of axis {place}, got {k}")
     order = _order(x.data.reshape(x.shape or (1,)), place, largest)
-    return _picked(x, order[(*(slice(None),) * place, slice(0, k))], place)
+    kept = slice(0, k if x.ndim else 1)  # what has no axis to cut is its own top, as in PyTorch
+    return _picked(x, order[(*(slice(None),) * place, kept)], place)

@@ -9,7 +9,7 @@ from ..device import array_module
 from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, ShapeError
 from .activation import logsigmoid
-from .checks import as_tensor, check_broadcast, is_float, same_kind, tensor_arg
+from .checks import as_tensor, check_broadcast, is_float, numbers, same_kind, tensor_arg
 from .elementwise import abs_, clamp, exp, log, square, where
 from .reduce import mean, sum
 from .shape import unsqueeze
@@ -111,6 +111,7 @@ def smooth_l1_loss(
     **Shapes** both the same. **Raises** ShapeError, DTypeError, ArgumentError. **Source** Girshick 2015, equation 3.
     """
     d = _difference("smooth_l1_loss", input, target, size_average, reduce)
+    numbers("smooth_l1_loss", beta=beta)
     if beta < 0:
         raise ArgumentError(f"smooth_l1_loss: beta must be at least 0, got {beta}")
     far = abs_(d)
@@ -127,6 +128,7 @@ def huber_loss(
     **Shapes** all the same. **Raises** ShapeError, DTypeError, ArgumentError. **Source** Huber 1964.
     """
     d = _difference("huber_loss", input, target, None, None, weight)
+    numbers("huber_loss", delta=delta)
     if delta <= 0:
         raise ArgumentError(f"huber_loss: delta must be above 0, got {delta}")
     size = abs_(d)

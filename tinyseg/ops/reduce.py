@@ -7,12 +7,13 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import ml_dtypes
 import numpy as np
 
 from ..device import array_module
 from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, ShapeError
-from .checks import axes, axis, floating, is_float, real, tensor_arg
+from .checks import axes, axis, floating, is_float, numbers, real, tensor_arg
 from .choice import maximum, minimum, where
 from .elementwise import exp, log, sqrt
 from .indexing import Gather, GetItem
@@ -154,6 +155,7 @@ def _moments(
         wide = _moments(caller, x.to(np.float32), reduced if x.ndim else None, unbiased, keepdim, correction)
         return wide[0].to(x.dtype), wide[1].to(x.dtype)
     n = math.prod(x.shape[i] for i in reduced)
+    numbers(caller, correction=correction or 0)
     free = builtins.max(0.0, n - float(unbiased is not False if correction is None else correction))
     center = mean(x, reduced, keepdim=True)
     squares = Sum(reduced, keepdim)((x - center) ** 2)
@@ -312,7 +314,9 @@ def logsumexp(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
     if builtins.any(x.shape[i] == 0 for i in reduced):
         return log(sum(exp(x), reduced, keepdim))
     top = amax(x.detach(), reduced, keepdim=True)
-    top = Tensor(array_module(x.data).where(abs(top.data) == np.inf, 0, top.data).astype(x.dtype))
+    # An infinite maximum is not taken from itself, and yet stays far above all that is finite.
+    limit = float(ml_dtypes.finfo(x.dtype).max)  # type: ignore[no-untyped-call]
+    top = Tensor(array_module(x.data).clip(top.data, -limit, limit).astype(x.dtype))
     y = log(sum(exp(x - top), reduced, keepdim=True)) + top
     return y if keepdim else reshape(y, tuple(n for i, n in enumerate(x.shape) if i not in reduced))
 

@@ -240,8 +240,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
 def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
     """Pieces along axis `dim`: of one size (the last may be smaller), or of the listed sizes."""
     x = tensor_arg("split", "tensor", tensor)
-    place = axis("split", dim, x.ndim)
-    n = x.shape[place]
+    place, n = _cut_axis("split", x, dim)
     if isinstance(split_size_or_sections, Sequence):
         sizes = sizes_of("split", "split_size_or_sections", [split_size_or_sections])
     else:
@@ -257,12 +256,21 @@ def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Te
 
 
 def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
-    """At most `chunks` pieces of equal size along axis `dim`; the last may be smaller."""
+    """At most `chunks` pieces of equal size along axis `dim`; the last may be smaller. Of an empty axis all of them."""
     x = tensor_arg("chunk", "input", input)
-    if chunks < 1:
+    (count,) = sizes_of("chunk", "chunks", [chunks])
+    if count < 1:
         raise ArgumentError(f"chunk: chunks must be at least 1, got {chunks}")
-    n = x.shape[axis("chunk", dim, x.ndim)]
-    return split(x, max(-(-n // chunks), 1), dim)
+    _, n = _cut_axis("chunk", x, dim)
+    return split(x, -(-n // count) if n else [0] * count, dim)
+
+
+def _cut_axis(caller: str, x: Tensor, dim: Any) -> tuple[int, int]:
+    """The axis to cut, and its size."""
+    if x.ndim == 0:
+        raise ShapeError(f"{caller}: expected a Tensor with at least one axis, got shape ()")
+    place = axis(caller, dim, x.ndim)
+    return place, x.shape[place]
 
 
 def flip(input: Tensor, *places: Any, dims: Any = None) -> Tensor:
