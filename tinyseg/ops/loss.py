@@ -12,8 +12,9 @@ from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, BoundsError, DTypeError, ShapeError
 from ..kernels import softmax as kernel
 from .activation import log_softmax, sigmoid, softmax
-from .checks import floating, is_float, same_kind, tensor_arg, wide
+from .checks import floating, is_float, same_kind, tensor_arg
 from .elementwise import exp, where
+from .halves import in_float32
 from .pointwise_loss import binary_cross_entropy_with_logits, reduced, refuse_old
 from .reduce import mean, sum
 from .shape import reshape, unsqueeze
@@ -71,6 +72,7 @@ def _one_hot(target: Array, x: Tensor) -> Array:
     return (target[:, None] == xp.arange(x.shape[1])[:, None]).astype(x.dtype)
 
 
+@in_float32
 def cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -140,18 +142,14 @@ def _soft_cross_entropy(
     logs = log_softmax(x3, 1)
     losses = -sum(t3 * (logs if weight is None else logs * reshape(weight, -1, 1)), 1)
     if reduction == "mean":
-        return (sum(wide(losses)) / float(max(x3.shape[0] * x3.shape[2], 1))).to(losses.dtype)
+        return sum(losses) / float(max(x3.shape[0] * x3.shape[2], 1))
     return reduced("cross_entropy", reshape(losses, *lead), reduction)
 
 
 def _weighted_mean(losses: Tensor, weights: Array) -> Tensor:
-    """Σ losses / Σ weights; half types add up in float32, where they neither overflow nor stop growing.
-
-    Where nothing counts the mean is NaN and its gradient 0, as in PyTorch.
-    """
-    total = float(weights.sum(dtype=np.float32 if weights.itemsize < 4 else None))
-    summed = sum(wide(losses))
-    return (summed / total if total else summed * 0.0 + math.nan).to(losses.dtype)
+    """Σ losses / Σ weights. Where nothing counts the mean is NaN and its gradient 0, as in PyTorch."""
+    total, summed = float(weights.sum()), sum(losses)
+    return summed / total if total else summed * 0.0 + math.nan
 
 
 def _checked_target(caller: str, target: Tensor, shape: tuple[int, ...], classes: int, ignore_index: int) -> Array:
@@ -168,6 +166,7 @@ def _checked_target(caller: str, target: Tensor, shape: tuple[int, ...], classes
     return values
 
 
+@in_float32
 def nll_loss(
     input: Tensor,
     target: Tensor,
@@ -193,6 +192,7 @@ def nll_loss(
     return _weighted_mean(losses, w) if reduction == "mean" else reduced("nll_loss", losses, reduction)
 
 
+@in_float32
 def focal_loss(
     input: Tensor,
     target: Tensor,
@@ -224,6 +224,7 @@ def focal_loss(
     return reduced("focal_loss", reshape(losses, *lead), reduction)
 
 
+@in_float32
 def sigmoid_focal_loss(
     inputs: Tensor, targets: Tensor, alpha: float = 0.25, gamma: float = 2.0, reduction: str = "none"
 ) -> Tensor:
@@ -246,6 +247,7 @@ def sigmoid_focal_loss(
     return reduced(caller, losses, reduction)
 
 
+@in_float32
 def dice_loss(
     input: Tensor,
     target: Tensor,

@@ -15,6 +15,7 @@ from ..errors import ArgumentError, ShapeError
 from .checks import axes, axis, floating, is_float, real, tensor_arg
 from .choice import maximum, minimum, where
 from .elementwise import exp, log, sqrt
+from .halves import in_float32, sum_type
 from .indexing import Gather, GetItem
 from .shape import Flip, Shape, broadcast_to, cat, flatten, reshape, squeeze
 
@@ -40,8 +41,7 @@ class Sum(Op):
         self.before = x.shape
         if not is_float(x.dtype):
             return x.sum(axis=self.axes, keepdims=self.keepdim, dtype=np.int64)
-        wide = np.float32 if x.dtype.itemsize < 4 else x.dtype
-        return x.sum(axis=self.axes, keepdims=self.keepdim, dtype=wide).astype(x.dtype, copy=False)
+        return x.sum(axis=self.axes, keepdims=self.keepdim, dtype=sum_type(x.dtype)).astype(x.dtype, copy=False)
 
     def backward(self, gy: Tensor) -> Tensor:
         return broadcast_to(reshape(gy, _kept(self.before, self.axes)), self.before)
@@ -109,6 +109,7 @@ def _real(caller: str, x: Tensor) -> Tensor:
     return x
 
 
+@in_float32
 def var(
     input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: float | None = None
 ) -> Tensor:
@@ -119,6 +120,7 @@ def var(
     return _moments("var", input, dim, unbiased, keepdim, correction)[0]
 
 
+@in_float32
 def std(
     input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: float | None = None
 ) -> Tensor:
@@ -126,6 +128,7 @@ def std(
     return _root(_moments("std", input, dim, unbiased, keepdim, correction)[0])
 
 
+@in_float32
 def var_mean(
     input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: float | None = None
 ) -> tuple[Tensor, Tensor]:
@@ -133,6 +136,7 @@ def var_mean(
     return _moments("var_mean", input, dim, unbiased, keepdim, correction)
 
 
+@in_float32
 def std_mean(
     input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: float | None = None
 ) -> tuple[Tensor, Tensor]:
@@ -150,9 +154,6 @@ def _moments(
         raise ArgumentError(f"{caller}: give unbiased or correction, one of them")
     x = _real(caller, tensor_arg(caller, "input", input))
     reduced = _reduced(caller, dim, x.ndim)
-    if x.dtype.itemsize < 4:
-        wide = _moments(caller, x.to(np.float32), reduced if x.ndim else None, unbiased, keepdim, correction)
-        return wide[0].to(x.dtype), wide[1].to(x.dtype)
     n = math.prod(x.shape[i] for i in reduced)
     free = builtins.max(0.0, n - float(unbiased is not False if correction is None else correction))
     center = mean(x, reduced, keepdim=True)
@@ -305,6 +306,7 @@ def _argument(caller: str, input: Tensor, dim: int | None, keepdim: bool) -> Ten
     return Tensor(array_module(x.data).asarray(found, dtype=np.int64))
 
 
+@in_float32
 def logsumexp(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
     """log sum e^x over `dim`, without overflow: the maximum is taken out first."""
     x = floating("logsumexp", input)
