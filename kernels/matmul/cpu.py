@@ -20,16 +20,17 @@ __all__ = ["matmul"]
 SMALL = 2**18
 
 
-def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def matmul(a: np.ndarray, b: np.ndarray, wide: bool = False) -> np.ndarray:
     """See the family's docstring."""
-    wide = np.float32 if a.dtype in HALF_TYPES else a.dtype
-    a_, b_ = a.astype(wide, copy=False), b.astype(wide, copy=False)
+    dtype = np.float32 if a.dtype in HALF_TYPES else a.dtype
+    a_, b_ = a.astype(dtype, copy=False), b.astype(dtype, copy=False)
+    like = a_ if wide else a
     work = a_.size * b_.shape[-1]
-    if work <= SMALL or wide not in (np.float32, np.float64):
-        return narrow(np.ascontiguousarray(np.matmul(a_, b_)), a)
-    y = np.empty((*a_.shape[:-1], b_.shape[-1]), wide)
+    if work <= SMALL or dtype not in (np.float32, np.float64):
+        return narrow(np.ascontiguousarray(np.matmul(a_, b_)), like)
+    y = np.empty((*a_.shape[:-1], b_.shape[-1]), dtype)
     _multiply(_stack(a_), _stack(b_), _stack(y), numba.get_num_threads())
-    return narrow(y, a)
+    return narrow(y, like)
 
 
 def _stack(m: np.ndarray) -> np.ndarray:

@@ -17,8 +17,9 @@ from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, ShapeError
 from ..kernels import elementwise as fused
 from ..kernels import softmax as kernel
-from .checks import as_tensor, axis, floating, is_float, numbers, same_kind, tensor_arg
+from .checks import as_tensor, axis, floating, is_float, numbers, same_kind, tensor_arg, wide
 from .elementwise import Where, abs_, clamp, exp, where
+from .halves import in_float32, is_half
 from .reduce import sum
 from .shape import broadcast_to, chunk, reshape
 
@@ -81,13 +82,14 @@ class Softplus(Op):
     saves = {"x": "x"}
 
     def forward(self, x: Array) -> Array:
-        xp, z = array_module(x), x * self.beta
+        xp = array_module(x)
+        z = (x.astype(np.float32) if is_half(x.dtype) else x) * self.beta
         self.linear = z > self.threshold
         return xp.where(self.linear, x, (xp.maximum(z, 0) + xp.log1p(xp.exp(-abs(z)))) / self.beta).astype(x.dtype)
 
     def backward(self, gy: Tensor) -> Tensor:
         (x,) = self.saved
-        return Where(self.linear)(gy, gy * sigmoid(x * self.beta))
+        return Where(self.linear)(gy, (wide(gy) * sigmoid(wide(x) * self.beta)).to(gy.dtype))
 
 
 class Erf(Op):
@@ -167,7 +169,8 @@ class Softmax(Op):
 
     def backward(self, gy: Tensor) -> Tensor:
         (y,) = self.saved
-        return y * (gy - sum(gy * y, 1, keepdim=True))
+        gy_, y_ = wide(gy), wide(y)
+        return (y_ * (gy_ - sum(gy_ * y_, 1, keepdim=True))).to(y.dtype)
 
 
 class LogSoftmax(Op):
@@ -180,7 +183,8 @@ class LogSoftmax(Op):
 
     def backward(self, gy: Tensor) -> Tensor:
         (y,) = self.saved
-        return gy - exp(y) * sum(gy, 1, keepdim=True)
+        gy_ = wide(gy)
+        return (gy_ - exp(wide(y)) * sum(gy_, 1, keepdim=True)).to(y.dtype)
 
 
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
@@ -279,12 +283,14 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     return where(Tensor(x.data < -lambd), x + lambd, inner)
 
 
+@in_float32
 def softsign(input: Tensor) -> Tensor:
     """x / (1 + |x|)."""
     x = floating("softsign", input)
     return x / (abs_(x) + 1.0)
 
 
+@in_float32
 def tanhshrink(input: Tensor) -> Tensor:
     """x - tanh x."""
     x = floating("tanhshrink", input)
@@ -306,6 +312,7 @@ def silu(input: Tensor, inplace: bool = False) -> Tensor:
     return Gate("silu")(floating("silu", input))
 
 
+@in_float32
 def mish(input: Tensor, inplace: bool = False) -> Tensor:
     """x · tanh(softplus(x))."""
     x = floating("mish", input)

@@ -14,12 +14,14 @@ from ..errors import ArgumentError, DTypeError, ShapeError
 from .activation import dropout, softmax
 from .checks import check_broadcast, numbers, real, same_kind, tensor_arg
 from .elementwise import masked_fill, where
+from .halves import in_float32
 from .linalg import MatMul, linear
 from .pad import pad
 from .reduce import mean
 from .shape import broadcast_to, cat, chunk, permute, reshape, squeeze, unsqueeze
 
 
+@in_float32
 def scaled_dot_product_attention(
     query: Tensor,
     key: Tensor,
@@ -237,6 +239,7 @@ def _extended(
     return cat(more_k), cat(more_v), None if mask is None else pad(mask, (0, len(more_k) - 1))
 
 
+@in_float32
 def _attend(
     query: Tensor,
     q: Tensor,

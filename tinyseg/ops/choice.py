@@ -11,6 +11,7 @@ from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, DTypeError, ShapeError
 from .binary import Binary
 from .checks import as_tensor, check_broadcast, floating, is_float, numbers, operands, real, tensor_arg
+from .halves import in_float32
 from .indexing import nonzero
 from .shape import sum_to
 
@@ -152,6 +153,7 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     return where(mask, filler.to(x.dtype), x)
 
 
+@in_float32
 def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
     """input + weight · (end - input): on the way from `input` to `end`; `weight` is a number or a Tensor."""
     a, b = tensor_arg("lerp", "input", input), tensor_arg("lerp", "end", end)

@@ -7,13 +7,15 @@ from typing import Any
 
 from ..engine import Tensor
 from ..errors import ArgumentError, ShapeError
-from .checks import axes, check_broadcast, floating, numbers, real, same_kind, tensor_arg, wide
+from .checks import axes, check_broadcast, floating, numbers, real, same_kind, tensor_arg
 from .elementwise import abs_, clamp, sign, sqrt, square, where
+from .halves import in_float32
 from .pointwise_loss import reduced, refuse_old
 from .reduce import amax, amin, sum
 from .shape import broadcast_to
 
 
+@in_float32
 def normalize(input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out: None = None) -> Tensor:
     """x / max(‖x‖_p, eps) with the norm along axis `dim` (or over several).
 
@@ -21,9 +23,8 @@ def normalize(input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, o
     """
     if out is not None:
         raise ArgumentError("normalize: out is not supported; results are always new Tensors")
-    given = floating("normalize", input)
-    x = wide(given)
-    return (x / clamp(p_norm("normalize", x, p, dim, keepdim=True), min=eps)).to(given.dtype)
+    x = floating("normalize", input)
+    return x / clamp(p_norm("normalize", x, p, dim, keepdim=True), min=eps)
 
 
 def p_norm(caller: str, input: Tensor, p: float, dim: Any, keepdim: bool) -> Tensor:
@@ -53,6 +54,7 @@ def _power_of_magnitude(x: Tensor, p: float) -> Tensor:
     return where(zero, 0.0 if p > 0 else math.inf, abs_(where(zero, 1.0, x)) ** float(p))
 
 
+@in_float32
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """x1 · x2 / (max(‖x1‖, eps) max(‖x2‖, eps)) along axis `dim`.
 
@@ -65,12 +67,12 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     real(caller, x1=x1)
     shape = check_broadcast(caller, x1.shape, x2.shape)
     a, b = (x if x.shape == shape else broadcast_to(x, *shape) for x in (x1, x2))
-    a, b = wide(a), wide(b)
     lengths = [p_norm(caller, x, 2, dim, keepdim=True) for x in (a, b)]
     na, nb = (where(Tensor(n.data < eps), n - n.detach() + eps, n) for n in lengths)
-    return sum((a / na) * (b / nb), dim).to(x1.dtype)
+    return sum((a / na) * (b / nb), dim)
 
 
+@in_float32
 def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
     """‖x1 - x2 + eps‖_p along the last axis.
 
@@ -78,9 +80,10 @@ def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6,
     """
     same_kind("pairwise_distance", x1=x1, x2=x2)
     check_broadcast("pairwise_distance", x1.shape, x2.shape)
-    return p_norm("pairwise_distance", wide(x1) - wide(x2) + eps, p, -1, keepdim).to(x1.dtype)
+    return p_norm("pairwise_distance", x1 - x2 + eps, p, -1, keepdim)
 
 
+@in_float32
 def cosine_embedding_loss(
     input1: Tensor,
     input2: Tensor,
@@ -105,8 +108,7 @@ def cosine_embedding_loss(
         )
     check_broadcast(caller, check_broadcast(caller, input1.shape, input2.shape)[:-1], target.shape)
     tiny = 1e-12  # PyTorch's, added to the squared lengths
-    a, b = wide(input1), wide(input2)
-    lengths = (sum(square(a), -1) + tiny) * (sum(square(b), -1) + tiny)
-    cosine = (sum(a * b, -1) / sqrt(lengths)).to(input1.dtype)
+    lengths = (sum(square(input1), -1) + tiny) * (sum(square(input2), -1) + tiny)
+    cosine = sum(input1 * input2, -1) / sqrt(lengths)
     beyond = where(Tensor(cosine.data > margin), cosine - margin, 0.0)
     return reduced(caller, where(target == 1, 1.0 - cosine, where(target == -1, beyond, 0.0)), reduction)

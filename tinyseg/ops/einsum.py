@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from ..engine import Tensor
 from ..errors import ArgumentError, ShapeError
 from .arrange import diagonal
-from .checks import same_kind, tensor_arg
+from .checks import same_kind, tensor_arg, wide
 from .linalg import matmul
 from .reduce import sum
 from .shape import permute, reshape
@@ -44,13 +44,16 @@ def einsum(equation: Any, *operands: Any) -> Tensor:
     labels = [_labels(i, term, x) for i, (term, x) in enumerate(zip(terms, xs, strict=True))]
     wanted = _output_labels(output, labels)
     sizes = _sizes(labels, xs)
+    if len(xs) > 2:  # a half type is rounded at the end alone
+        xs = [wide(x) for x in xs]
     parts = [_without_repeats(x, of_x) for x, of_x in zip(xs, labels, strict=True)]
     done = parts[0]
     for i, part in enumerate(parts[1:], start=1):
         later = {label for p in parts[i + 1 :] for label in p.labels} | set(wanted)
         done = _contract(done, part, later, sizes)
     done = _summed(done, set(wanted))
-    return permute(done.x, [done.labels.index(label) for label in wanted]) if done.labels else done.x.clone()
+    y = permute(done.x, [done.labels.index(label) for label in wanted]) if done.labels else done.x.clone()
+    return y.to(listed[0].dtype)
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------

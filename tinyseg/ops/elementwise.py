@@ -15,6 +15,7 @@ from ..errors import ArgumentError, DTypeError
 from .binary import Binary
 from .checks import element_type, floating, is_float, operands, tensor_arg
 from .choice import Where, clamp, masked_fill, maximum, minimum, where  # noqa: F401  offered here too
+from .halves import in_float32, is_half, with_numbers
 
 
 class Add(Binary):
@@ -72,7 +73,10 @@ class RoundedDiv(Binary):
 
     def f(self, a: Array, b: Array) -> Array:
         xp = array_module(a)
-        return (xp.floor_divide(a, b) if self.mode == "floor" else xp.trunc(a / b)).astype(a.dtype)
+        if self.mode == "floor":
+            return xp.floor_divide(a, b).astype(a.dtype)
+        wide = np.float32 if is_half(a.dtype) else a.dtype  # a quotient of half type could round up to an integer
+        return xp.trunc(a.astype(wide) / b.astype(wide)).astype(a.dtype)
 
     def ga(self, gy: Tensor) -> Tensor:
         return gy * 0.0
@@ -255,11 +259,13 @@ class Move(Op):
         return Move(self.source)(gy)
 
 
+@with_numbers
 def add(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
     """input + alpha · other, with broadcasting."""
     return Add()(*operands("add", input, other if alpha == 1 else other * alpha))
 
 
+@with_numbers
 def sub(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
     """input - alpha · other, with broadcasting."""
     a, b = operands("sub", input, other if alpha == 1 else other * alpha)
@@ -268,11 +274,13 @@ def sub(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
     return Sub()(a, b)
 
 
+@with_numbers
 def mul(input: Any, other: Any) -> Tensor:
     """input · other, with broadcasting."""
     return Mul()(*operands("mul", input, other))
 
 
+@with_numbers
 def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
     """input / other, with broadcasting; integers give float32. `rounding_mode`: 'floor' or 'trunc' the quotient."""
     if rounding_mode is None:
@@ -300,6 +308,7 @@ def remainder(input: Any, other: Any) -> Tensor:
     return Remainder()(*_divisible("remainder", *operands("remainder", input, other)))
 
 
+@in_float32
 def pow(input: Any, exponent: Any) -> Tensor:
     """input ^ exponent; either may be a number."""
     if isinstance(input, Tensor) and isinstance(exponent, int | float | np.number):
@@ -335,6 +344,7 @@ def sqrt(input: Tensor) -> Tensor:
     return Sqrt()(floating("sqrt", input))
 
 
+@in_float32
 def rsqrt(input: Tensor) -> Tensor:
     """1 / sqrt(input)."""
     return sqrt(input) ** -1.0

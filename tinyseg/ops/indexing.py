@@ -16,6 +16,7 @@ from ..device import array_module
 from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, BoundsError, DTypeError, GraphError, ShapeError
 from .checks import axis, check_broadcast, integer, same_kind, tensor_arg
+from .halves import in_float32, sum_type
 
 Shape = tuple[int, ...]
 FULL = slice(None)
@@ -42,12 +43,12 @@ class Scatter(Op):
 
     def forward(self, x: Array) -> Array:
         xp = array_module(x)
-        y = xp.zeros(self.shape, x.dtype)
+        y = xp.zeros(self.shape, sum_type(x.dtype))
         if _is_basic(self.index):
             y[self.index] = x
         else:
             xp.add.at(y, self.index, x)
-        return y
+        return y.astype(x.dtype, copy=False)
 
     def backward(self, gy: Tensor) -> Tensor:
         return GetItem(self.index)(gy)
@@ -84,7 +85,8 @@ class IndexAdd(Op):
             return y
         order = xp.argsort(self.index, kind="stable")
         places, starts = xp.unique(self.index[order], return_index=True)
-        y[(FULL,) * self.axis + (places,)] = xp.add.reduceat(x.take(order, axis=self.axis), starts, axis=self.axis)
+        x, at = x.take(order, axis=self.axis), (FULL,) * self.axis + (places,)
+        y[at] = xp.add.reduceat(x, starts, axis=self.axis, dtype=sum_type(x.dtype))
         return y
 
     def backward(self, gy: Tensor) -> Tensor:
@@ -114,9 +116,9 @@ class GatherAdjoint(Op):
 
     def forward(self, x: Array) -> Array:
         xp = array_module(x)
-        y = xp.zeros(self.shape, x.dtype)
+        y = xp.zeros(self.shape, sum_type(x.dtype))
         xp.add.at(y, _places(self.index, self.axis), x)
-        return y
+        return y.astype(x.dtype, copy=False)
 
     def backward(self, gy: Tensor) -> Tensor:
         return Gather(self.index, self.axis)(gy)
@@ -263,10 +265,7 @@ def _axes_used(part: Any) -> int:
 def _expanded(parts: list[Any], rest: list[slice]) -> Iterator[Any]:
     """The parts with the ellipsis (or the end) replaced by as many full slices as axes are left."""
     for part in parts:
-        if part is Ellipsis:
-            yield from rest
-        else:
-            yield part
+        yield from rest if part is Ellipsis else [part]
     if Ellipsis not in [p for p in parts if not hasattr(p, "ndim")]:
         yield from rest
 
@@ -351,6 +350,7 @@ def index_select(input: Tensor, dim: int, index: Any) -> Tensor:
     return IndexSelect(places.reshape(-1), place)(x)
 
 
+@in_float32
 def index_add(input: Tensor, dim: int, index: Any, source: Tensor, *, alpha: float = 1) -> Tensor:
     """input + alpha · source, the slices of `source` added at `index` along axis `dim`; repeated places sum."""
     x = tensor_arg("index_add", "input", input)
@@ -359,7 +359,7 @@ def index_add(input: Tensor, dim: int, index: Any, source: Tensor, *, alpha: flo
     places = _checked_index("index_add", x, place, index)
     if places.ndim > 1:
         raise ShapeError(f"index_add: index must have one axis, got shape {places.shape}")
-    flat, added = (GetItem((None,))(t) if t.ndim == 0 else t for t in (x, source))
+    flat, added = _line(x), _line(source)
     expected = (*flat.shape[:place], places.size, *flat.shape[place + 1 :])
     if added.shape != expected:
         raise ShapeError(f"index_add: source must have shape {expected} for this input and index, got {source.shape}")
@@ -426,6 +426,7 @@ def _written(caller: str, input: Tensor, dim: int, index: Any, source: Any) -> t
     return line, picks, place, GetItem(tuple(slice(n) for n in picks.shape))(source) if picks.size else source
 
 
+@in_float32
 def scatter(
     input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None, reduce: str | None = None
 ) -> Tensor:
@@ -448,6 +449,7 @@ def scatter(
     return y if input.ndim else GetItem((0,))(y)
 
 
+@in_float32
 def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     """input with src[i, j] added at [index[i, j], j] for dim 0, and so on; repeated places sum."""
     x, places, place, source = _written("scatter_add", input, dim, index, tensor_arg("scatter_add", "src", src))

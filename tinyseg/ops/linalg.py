@@ -10,26 +10,33 @@ import numpy as np
 from ..engine import Array, Op, Tensor
 from ..errors import DTypeError, ShapeError
 from ..kernels import matmul as kernel
-from .checks import check_broadcast, is_float, same_kind, tensor_arg
+from .checks import check_broadcast, is_float, same_kind, tensor_arg, wide
+from .halves import in_float32
 from .shape import reshape, sum_to
 
 
 class MatMul(Op):
-    """y = op(a) op(b) over the last two axes, where op transposes if its flag is set; leading axes broadcast"""
+    """y = op(a) op(b) over the last two axes, where op transposes if its flag is set; leading axes broadcast
+
+    With `wide` the product of half types is float32: something is yet to be added, and the sum rounded.
+    """
 
     ta: bool = False
     tb: bool = False
+    wide: bool = False
     saves = {"a": "b", "b": "a"}
 
     def forward(self, a: Array, b: Array) -> Array:
         self.shapes = a.shape, b.shape
         lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
         a, b = (np.broadcast_to(m, (*lead, *m.shape[-2:])) if m.shape[:-2] != lead else m for m in (a, b))
-        return kernel.matmul(a.swapaxes(-1, -2) if self.ta else a, b.swapaxes(-1, -2) if self.tb else b)
+        return kernel.matmul(a.swapaxes(-1, -2) if self.ta else a, b.swapaxes(-1, -2) if self.tb else b, self.wide)
 
     def backward(self, gy: Tensor) -> tuple[Tensor | None, Tensor | None]:
         a, b = self.saved
         ga = gb = None
+        kept = b if a is None else a
+        gy = gy if kept is None else gy.to(kept.dtype)  # itself, unless `wide`
         if self.needs[0]:
             ga = MatMul(self.tb, True)(b, gy) if self.ta else MatMul(False, not self.tb)(gy, b)
             ga = sum_to(ga, self.shapes[0])
@@ -77,8 +84,10 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     if bias is not None and bias.shape != weight.shape[:1]:
         raise ShapeError(f"linear: bias must have shape {weight.shape[:1]}, got {bias.shape}")
     rows = reshape(x, math.prod(x.shape[:-1]), x.shape[-1])
-    y = reshape(MatMul(False, True)(rows, weight), *x.shape[:-1], weight.shape[0])
-    return y if bias is None else y + bias
+    shape = (*x.shape[:-1], weight.shape[0])
+    if bias is None:
+        return reshape(MatMul(False, True)(rows, weight), *shape)
+    return (reshape(MatMul(False, True, wide=True)(rows, weight), *shape) + wide(bias)).to(x.dtype)
 
 
 def _shaped(caller: str, **expected: tuple[Any, int]) -> list[Tensor]:
@@ -126,12 +135,14 @@ def outer(input: Tensor, vec2: Tensor) -> Tensor:
     return reshape(a, -1, 1) * b
 
 
+@in_float32
 def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """beta · input + alpha · mat1 @ mat2; input broadcasts to the product, and with beta 0 is not looked at."""
     a, b = _shaped("addmm", mat1=(mat1, 2), mat2=(mat2, 2))
     return _added("addmm", input, _product("addmm", "mat1, mat2", a, b), beta, alpha)
 
 
+@in_float32
 def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """beta · input + alpha · batch1 @ batch2; input broadcasts to the products, and with beta 0 is not looked at."""
     a, b = _shaped("baddbmm", batch1=(batch1, 3), batch2=(batch2, 3))

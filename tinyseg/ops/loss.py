@@ -12,8 +12,9 @@ from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, BoundsError, DTypeError, ShapeError
 from ..kernels import softmax as kernel
 from .activation import log_softmax, sigmoid, softmax
-from .checks import floating, is_float, numbers, same_kind, tensor_arg, wide
+from .checks import floating, is_float, numbers, same_kind, tensor_arg
 from .elementwise import exp, where
+from .halves import in_float32
 from .pointwise_loss import binary_cross_entropy_with_logits, reduced, refuse_old
 from .reduce import mean, sum
 from .shape import reshape, unsqueeze
@@ -71,6 +72,7 @@ def _one_hot(target: Array, x: Tensor) -> Array:
     return (target[:, None] == xp.arange(x.shape[1])[:, None]).astype(x.dtype)
 
 
+@in_float32
 def cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -151,14 +153,14 @@ def _soft_cross_entropy(
 
 
 def _weighted_mean(losses: Tensor, weights: Array) -> Tensor:
-    """Σ losses / Σ weights; half types add up in float32, where they neither overflow nor stop growing."""
-    return _mean_over(losses, float(weights.sum(dtype=np.float32 if weights.itemsize < 4 else None)))
+    """Σ losses / Σ weights."""
+    return _mean_over(losses, float(weights.sum()))
 
 
 def _mean_over(losses: Tensor, total: float) -> Tensor:
     """Σ losses / total. Where nothing counts the mean is NaN and its gradient 0, as in PyTorch."""
-    summed = sum(wide(losses))
-    return (summed / total if total else summed * 0.0 + math.nan).to(losses.dtype)
+    summed = sum(losses)
+    return summed / total if total else summed * 0.0 + math.nan
 
 
 def _checked_target(caller: str, target: Tensor, shape: tuple[int, ...], classes: int, ignore_index: int) -> Array:
@@ -175,6 +177,7 @@ def _checked_target(caller: str, target: Tensor, shape: tuple[int, ...], classes
     return values
 
 
+@in_float32
 def nll_loss(
     input: Tensor,
     target: Tensor,
@@ -200,6 +203,7 @@ def nll_loss(
     return _weighted_mean(losses, w) if reduction == "mean" else reduced("nll_loss", losses, reduction)
 
 
+@in_float32
 def focal_loss(
     input: Tensor,
     target: Tensor,
@@ -231,6 +235,7 @@ def focal_loss(
     return reduced("focal_loss", reshape(losses, *lead), reduction)
 
 
+@in_float32
 def sigmoid_focal_loss(
     inputs: Tensor, targets: Tensor, alpha: float = 0.25, gamma: float = 2.0, reduction: str = "none"
 ) -> Tensor:
@@ -253,6 +258,7 @@ def sigmoid_focal_loss(
     return reduced(caller, losses, reduction)
 
 
+@in_float32
 def dice_loss(
     input: Tensor,
     target: Tensor,

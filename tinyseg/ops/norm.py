@@ -20,6 +20,7 @@ from ..errors import ArgumentError, ShapeError
 from ..kernels import norm as kernel
 from .checks import floating, numbers, real, same_kind, wide
 from .elementwise import rsqrt, square
+from .halves import in_float32
 from .reduce import mean, sum
 from .shape import alias, reshape
 
@@ -60,7 +61,7 @@ class BatchNormGrad(Op):
 
 
 class BatchNormEval(Op):
-    """y = w (x - μ) · rstd + b with given statistics: linear in x"""
+    """y = w (x - μ) · rstd + b with given statistics, float32 beside half types: linear in x"""
 
     mean: Array
     rstd: Array
@@ -71,12 +72,13 @@ class BatchNormEval(Op):
 
     def backward(self, gy: Tensor) -> tuple[Tensor | None, ...]:
         x, w = self.saved
-        scale = Tensor(self.rstd) if w is None else w * Tensor(self.rstd)
-        gx = gy * _as_channels(scale, gy.ndim) if self.needs[0] else None
-        gw = None
+        gy_, rstd, gx, gw = wide(gy), Tensor(self.rstd), None, None
+        if self.needs[0]:
+            scale = rstd if w is None else wide(w) * rstd
+            gx = (gy_ * _as_channels(scale, gy.ndim)).to(gy.dtype)
         if self.needs[1]:
-            centred = x - _as_channels(Tensor(self.mean), x.ndim)
-            gw = _sum_channels(gy * centred * _as_channels(Tensor(self.rstd), x.ndim))
+            centred = wide(x) - _as_channels(Tensor(self.mean), gy.ndim)
+            gw = _sum_channels(gy_ * centred * _as_channels(rstd, gy.ndim)).to(gy.dtype)
         return gx, gw, _sum_channels(gy) if self.needs[2] else None
 
 
@@ -127,7 +129,7 @@ def batch_norm(
         return _with_statistics("batch_norm", "training", input, running_mean, running_var, weight, bias, eps)
     n = input.data.size // max(input.shape[1], 1)
     if n == 0:  # no statistics: with any others the gradients of weight and bias are the zeros that they should be
-        nothing = array_module(input.data).zeros(input.shape[1], input.dtype)
+        nothing = wide(Tensor(array_module(input.data).zeros(input.shape[1], input.dtype))).data
         return BatchNormEval(nothing, nothing)(input, weight, bias)
     if n == 1:
         raise ShapeError(f"batch_norm: training needs more than one value per channel, got input {input.shape}")
@@ -217,6 +219,7 @@ def layer_norm(
     return _affine(y, weight, bias, shape)
 
 
+@in_float32
 def rms_norm(input: Tensor, normalized_shape: Any, weight: Tensor | None = None, eps: float | None = None) -> Tensor:
     """y = weight x / √(mean x² + eps) with the mean over the last axes, those of `normalized_shape`.
 
@@ -228,11 +231,10 @@ def rms_norm(input: Tensor, normalized_shape: Any, weight: Tensor | None = None,
     same_kind("rms_norm", input=input, weight=weight)
     shape = _last_axes("rms_norm", input, normalized_shape, weight=weight)
     x = floating("rms_norm", input)
-    small = float(np.finfo(wide(x).dtype).eps) if eps is None else eps
+    small = float(np.finfo(x.dtype).eps) if eps is None else eps
     numbers("rms_norm", eps=small)
     over = tuple(range(x.ndim - len(shape), x.ndim))
-    y = (wide(x) * rsqrt(mean(square(wide(x)), over, keepdim=True) + small)).to(x.dtype)
-    return _affine(y, weight, None, shape)
+    return _affine(x * rsqrt(mean(square(x), over, keepdim=True) + small), weight, None, shape)
 
 
 def _affine(y: Tensor, weight: Tensor | None, bias: Tensor | None, shape: Any) -> Tensor:
@@ -252,7 +254,8 @@ def _with_statistics(
 ) -> Tensor:
     if mean is None or var is None:
         raise ArgumentError(f"{caller}: {flag}=False needs running_mean and running_var, got None")
-    return BatchNormEval(mean.data.copy(), (var.data + eps) ** -0.5)(x, weight, bias)
+    rstd = (wide(var).data + eps) ** -0.5  # in float32 beside half types, which may have no such eps
+    return BatchNormEval(wide(mean).data.copy(), rstd)(x, weight, bias)
 
 
 def _update(running_mean: Tensor | None, running_var: Tensor | None, mean: Array, var: Array, momentum: float) -> None:

@@ -11,6 +11,7 @@ from ..errors import ArgumentError, ShapeError
 from .activation import logsigmoid
 from .checks import as_tensor, check_broadcast, is_float, numbers, same_kind, tensor_arg
 from .elementwise import abs_, clamp, exp, log, square, where
+from .halves import in_float32
 from .reduce import mean, sum
 from .shape import unsqueeze
 
@@ -39,9 +40,8 @@ class BinaryCrossEntropy(Op):
 
     def forward(self, x: Array, t: Array) -> Array:
         xp = array_module(x)
-        wide = x.astype("float32") if x.dtype.itemsize < 4 else x
-        hit, miss = xp.maximum(xp.log(wide), -100), xp.maximum(xp.log1p(-wide), -100)
-        return ((t - 1) * miss - t * hit).astype(x.dtype)
+        hit, miss = xp.maximum(xp.log(x), -100), xp.maximum(xp.log1p(-x), -100)
+        return (t - 1) * miss - t * hit
 
     def backward(self, gy: Tensor) -> tuple[Tensor | None, ...]:
         x, t = self.saved
@@ -49,6 +49,7 @@ class BinaryCrossEntropy(Op):
         return gx, gy * (log(1.0 - x) - log(x)) if self.needs[1] else None
 
 
+@in_float32
 def mse_loss(
     input: Tensor,
     target: Tensor,
@@ -65,6 +66,7 @@ def mse_loss(
     return _weighted("mse_loss", square(difference), weight, reduction)
 
 
+@in_float32
 def l1_loss(
     input: Tensor,
     target: Tensor,
@@ -98,6 +100,7 @@ def _weighted(caller: str, losses: Tensor, weight: Tensor | None, reduction: str
     return sum(losses * weight) / sum(weight)
 
 
+@in_float32
 def smooth_l1_loss(
     input: Tensor,
     target: Tensor,
@@ -120,6 +123,7 @@ def smooth_l1_loss(
     return reduced("smooth_l1_loss", far, reduction)
 
 
+@in_float32
 def huber_loss(
     input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0, weight: Tensor | None = None
 ) -> Tensor:
@@ -136,6 +140,7 @@ def huber_loss(
     return reduced("huber_loss", losses if weight is None else losses * weight, reduction)
 
 
+@in_float32
 def binary_cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -165,6 +170,7 @@ def binary_cross_entropy(
     return reduced(caller, losses if weight is None else losses * weight, reduction)
 
 
+@in_float32
 def binary_cross_entropy_with_logits(
     input: Tensor,
     target: Tensor,
@@ -191,6 +197,7 @@ def binary_cross_entropy_with_logits(
     return reduced(caller, losses if weight is None else losses * weight, reduction)
 
 
+@in_float32
 def kl_div(
     input: Tensor,
     target: Tensor,
@@ -221,6 +228,7 @@ def kl_div(
     return reduced("kl_div", losses, reduction)
 
 
+@in_float32
 def gaussian_nll_loss(
     input: Tensor,
     target: Tensor,
@@ -254,6 +262,7 @@ def gaussian_nll_loss(
     return reduced(caller, losses + 0.5 * math.log(2 * math.pi) if full else losses, reduction)
 
 
+@in_float32
 def poisson_nll_loss(
     input: Tensor,
     target: Tensor,

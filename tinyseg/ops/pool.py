@@ -19,6 +19,7 @@ from ..kernels.pool import PoolGeometry
 from ..kernels.resize import area_taps
 from .checks import floating, is_float, pair, real, tensor_arg
 from .elementwise import abs_, where
+from .halves import in_float32
 from .pad import pad
 from .resize import Resize
 from .shape import reshape
@@ -172,6 +173,7 @@ def avg_pool2d(
     return reshape(y, *y.shape[1:]) if input.ndim == 3 else y
 
 
+@in_float32
 def lp_pool2d(input: Tensor, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False) -> Tensor:
     """The p-norm of each window, (Σ x^p)^(1/p) for p = `norm_type`: 1 is the sum, infinity the largest |x|.
 
@@ -185,8 +187,6 @@ def lp_pool2d(input: Tensor, norm_type: float, kernel_size: Any, stride: Any = N
         return sign * max_pool2d(sign * abs_(x), window, stride, ceil_mode=ceil_mode)
     if norm_type == 0:
         raise ArgumentError(f"{caller}: norm_type must not be 0")
-    if x.dtype.itemsize < 4:  # powers of a half type overflow early
-        return lp_pool2d(x.to(np.float32), norm_type, window, stride, ceil_mode).to(x.dtype)
     total = avg_pool2d(x**norm_type, window, stride, ceil_mode=ceil_mode) * float(window[0] * window[1])
     empty = total.detach() == 0.0
     return where(empty, 0.0 if norm_type > 0 else math.inf, where(empty, 1.0, total) ** (1.0 / norm_type))
@@ -280,6 +280,7 @@ def _unpooled_size(caller: str, x: Tensor, kernel_size: Any, stride: Any, paddin
     return size[-2], size[-1]
 
 
+@in_float32
 def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:
     """y = x / (k + alpha/size · Σ x²)^beta, the sum over `size` neighbouring channels (zeros beyond the last).
 
@@ -294,8 +295,6 @@ def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: flo
         raise ArgumentError(f"{caller}: size must be a positive integer, got {size!r}")
     if x.data.size == 0:
         return x
-    if x.dtype.itemsize < 4:  # the squares of a half type overflow early
-        return local_response_norm(x.to(np.float32), size, alpha, beta, k).to(x.dtype)
     squares = reshape(x**2, x.shape[0], 1, x.shape[1], math.prod(x.shape[2:]))
     mean = avg_pool2d(pad(squares, (0, 0, size // 2, (size - 1) // 2)), (size, 1), stride=1)
     return x / (reshape(mean, *x.shape) * alpha + k) ** beta

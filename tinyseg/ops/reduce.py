@@ -16,6 +16,7 @@ from ..errors import ArgumentError, ShapeError
 from .checks import axes, axis, floating, is_float, numbers, real, tensor_arg
 from .choice import maximum, minimum, where
 from .elementwise import exp, log, sqrt
+from .halves import in_float32, sum_type
 from .indexing import Gather, GetItem
 from .shape import Flip, Shape, broadcast_to, cat, flatten, reshape, squeeze
 
@@ -41,8 +42,7 @@ class Sum(Op):
         self.before = x.shape
         if not is_float(x.dtype):
             return x.sum(axis=self.axes, keepdims=self.keepdim, dtype=np.int64)
-        wide = np.float32 if x.dtype.itemsize < 4 else x.dtype
-        return x.sum(axis=self.axes, keepdims=self.keepdim, dtype=wide).astype(x.dtype, copy=False)
+        return x.sum(axis=self.axes, keepdims=self.keepdim, dtype=sum_type(x.dtype)).astype(x.dtype, copy=False)
 
     def backward(self, gy: Tensor) -> Tensor:
         return broadcast_to(reshape(gy, _kept(self.before, self.axes)), self.before)
@@ -110,6 +110,7 @@ def _real(caller: str, x: Tensor) -> Tensor:
     return x
 
 
+@in_float32
 def var(
     input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: float | None = None
 ) -> Tensor:
@@ -120,6 +121,7 @@ def var(
     return _moments("var", input, dim, unbiased, keepdim, correction)[0]
 
 
+@in_float32
 def std(
     input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: float | None = None
 ) -> Tensor:
@@ -127,6 +129,7 @@ def std(
     return _root(_moments("std", input, dim, unbiased, keepdim, correction)[0])
 
 
+@in_float32
 def var_mean(
     input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: float | None = None
 ) -> tuple[Tensor, Tensor]:
@@ -134,6 +137,7 @@ def var_mean(
     return _moments("var_mean", input, dim, unbiased, keepdim, correction)
 
 
+@in_float32
 def std_mean(
     input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: float | None = None
 ) -> tuple[Tensor, Tensor]:
@@ -151,9 +155,6 @@ def _moments(
         raise ArgumentError(f"{caller}: give unbiased or correction, one of them")
     x = _real(caller, tensor_arg(caller, "input", input))
     reduced = _reduced(caller, dim, x.ndim)
-    if x.dtype.itemsize < 4:
-        wide = _moments(caller, x.to(np.float32), reduced if x.ndim else None, unbiased, keepdim, correction)
-        return wide[0].to(x.dtype), wide[1].to(x.dtype)
     n = math.prod(x.shape[i] for i in reduced)
     numbers(caller, correction=correction or 0)
     free = builtins.max(0.0, n - float(unbiased is not False if correction is None else correction))
@@ -307,6 +308,7 @@ def _argument(caller: str, input: Tensor, dim: int | None, keepdim: bool) -> Ten
     return Tensor(array_module(x.data).asarray(found, dtype=np.int64))
 
 
+@in_float32
 def logsumexp(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
     """log sum e^x over `dim`, without overflow: the maximum is taken out first."""
     x = floating("logsumexp", input)

@@ -15,6 +15,7 @@ from ..device import array_module
 from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, DTypeError, ShapeError
 from .checks import axes, axis, is_float, same_kind, tensor_arg
+from .halves import sum_type
 from .indexing import GetItem
 
 Shape = tuple[int, ...]
@@ -68,8 +69,7 @@ class SumTo(Op):
         self.before = x.shape
         extra = x.ndim - len(self.shape)
         stretched = tuple(i for i in range(x.ndim) if i < extra or (self.shape[i - extra] == 1 and x.shape[i] != 1))
-        wide = np.float32 if x.dtype.itemsize < 4 else x.dtype
-        return x.sum(axis=stretched, dtype=wide).astype(x.dtype).reshape(self.shape)
+        return x.sum(axis=stretched, dtype=sum_type(x.dtype)).astype(x.dtype).reshape(self.shape)
 
     def backward(self, gy: Tensor) -> Tensor:
         return BroadcastTo(self.before)(gy)
