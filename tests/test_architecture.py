@@ -20,8 +20,8 @@ LONGEST_FILE, LONGEST_FUNCTION = 500, 50
 LAYERS = [
     {"errors", "kernels"},
     {"device", "random", "anomaly"},
-    {"engine", "hooks", "backward", "gradcheck", "recompute"},
-    {"ops", "creation", "exchange"},
+    {"engine", "hooks", "backward", "gradcheck", "recompute", "autograd"},
+    {"ops", "creation", "exchange", "dtypes", "linalg"},
     {"operators"},
     {"nn", "torchfile", "weights"},
     {"optim", "data"},
