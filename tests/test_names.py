@@ -184,6 +184,39 @@ def test_assignments_obey_the_rules_of_assign_():
         ts.zeros(2).fill_(ts.zeros(2))
 
 
+SPELLINGS = {
+    "sum": lambda m, x: (m.sum(x, axis=1, keepdims=True), x.sum(axis=(0, 1)), m.sum(x, axis=0, keepdim=True)),
+    "mean": lambda m, x: (m.mean(x, axis=-1), x.mean(axis=0, keepdims=True)),
+    "moments": lambda m, x: (m.var(x, axis=1), x.std(axis=0, keepdims=True), *m.var_mean(x, axis=0)),
+    "extremes": lambda m, x: (*m.max(x, axis=1), *x.min(axis=0, keepdims=True), m.amax(x, axis=1), x.amin(axis=(0, 1))),
+    "places": lambda m, x: (m.argmax(x, axis=1), x.argmin(axis=0, keepdims=True)),
+    "logic": lambda m, x: (m.all(x > 0, axis=1), (x > 0).any(axis=0, keepdims=True)),
+    "running": lambda m, x: (m.cumsum(x, axis=1), x.cumprod(axis=0), m.prod(x, axis=1), m.logsumexp(x, axis=1)),
+    "softmax": lambda m, x: (m.softmax(x, axis=1), x.log_softmax(axis=0)),
+    "joining": lambda m, x: (m.cat([x, x], axis=1), m.stack([x, x], axis=1), m.concat([x, x], axis=0)),
+    "shapes": lambda m, x: (m.unsqueeze(x, axis=0), x[:1].squeeze(axis=0), *m.unbind(x, axis=1), *x.chunk(2, axis=1)),
+    "order": lambda m, x: (*m.sort(x, axis=0), *x.topk(2, axis=1), m.argsort(x, axis=1), *m.median(x, axis=1)),
+    "picking": lambda m, x: (m.index_select(x, axis=1, index=m.tensor([0])), x.select(axis=0, index=1)),
+}
+
+
+@pytest.mark.parametrize("name", SPELLINGS)
+def test_numpys_names_of_arguments(name):
+    values = np.random.default_rng(0).standard_normal((3, 4))
+    ours, theirs = SPELLINGS[name](ts, ts.tensor(values)), SPELLINGS[name](torch, torch.tensor(values))
+    for y, t in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(y.numpy(), t.numpy(), rtol=1e-12)
+
+
+def test_an_argument_under_both_names_is_refused():
+    with pytest.raises(ArgumentError, match="sum: give dim or axis, one of them"):
+        ts.sum(ts.ones(2), dim=0, axis=0)
+    with pytest.raises(ArgumentError, match="amax: give keepdim or keepdims"):
+        ts.ones(2).amax(0, keepdims=True, keepdim=True)
+    with pytest.raises(TypeError, match="sum"):
+        ts.sum(ts.ones(2), 0, axis=0)  # Python's own message names the function and the argument
+
+
 @pytest.mark.parametrize("equal_nan", [False, True])
 def test_close_and_equal(equal_nan):
     a = np.array([1.0, np.nan, np.inf, 2.0])

@@ -265,12 +265,15 @@ from .ops.statistics import (
 from .ops.writing import index_add, index_copy, index_fill, masked_scatter, scatter, scatter_add
 from .random import Generator, get_rng_state, initial_seed, manual_seed, seed, set_rng_state
 from .recompute import checkpoint
+from .spelling import numpys
 
 concat = concatenate = cat
 moveaxis, swapdims = movedim, swapaxes
 clip, true_divide, absolute, negative = clamp, div, abs, neg
 
 __version__ = "0.1.0"
+
+globals().update(numpys(globals(), "tinyseg.ops."))  # `axis=` and `keepdims=` too, as in PyTorch
 
 _LAZY = ("data", "kernels", "models", "nn", "optim", "train")
 

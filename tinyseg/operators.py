@@ -28,6 +28,7 @@ from .ops import (
     writing,
 )
 from .ops.checks import check_broadcast, element_type, is_float, tensor_arg
+from .spelling import numpys
 
 __all__: list[str] = []
 
@@ -257,5 +258,5 @@ TABLE: dict[str, Any] = {
     **{f.__name__: f for f in (act.hardshrink, act.prelu)},
 }
 
-for _name, _function in TABLE.items():
+for _name, _function in {**TABLE, **numpys(TABLE, "tinyseg.ops.")}.items():
     setattr(Tensor, _name, _function)
