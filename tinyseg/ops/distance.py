@@ -12,7 +12,8 @@ from ..device import array_module
 from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, ShapeError
 from .checks import axes, check_broadcast, floating, real, same_kind, tensor_arg, wide
-from .elementwise import abs_, clamp, sign, sqrt, square, where
+from .choice import clamp, where
+from .elementwise import abs_, sign, sqrt, square
 from .linalg import matmul
 from .pointwise_loss import reduced, refuse_old
 from .reduce import amax, amin, sum
