@@ -195,9 +195,12 @@ def _parsed(x: Tensor, parts: list[Any]) -> tuple[list[Any], list[Any]]:
     used = sum(_axes_used(p) for p in parts)
     if used > x.ndim:
         raise BoundsError(f"getitem: {used} indices are too many for a Tensor with {x.ndim} axes")
-    if sum(p is Ellipsis for p in parts) > 1:
-        raise BoundsError("getitem: an index can hold only one ellipsis ('...')")
     rest = [FULL] * (x.ndim - used)
+    seen = 0
+    for part in parts if rest else ():  # the first ellipsis takes all axes that are left, as in PyTorch
+        seen += part is Ellipsis
+        if seen > 1 and part is not Ellipsis and not (isinstance(part, slice) and part == FULL):
+            raise BoundsError(f"getitem: behind a second ellipsis ('...') no axis is left for the index {part}")
     basic: list[Any] = []
     picks: list[Any] = []
     place = 0
@@ -226,10 +229,12 @@ def _axes_used(part: Any) -> int:
 
 
 def _expanded(parts: list[Any], rest: list[slice]) -> Iterator[Any]:
-    """The parts with the ellipsis (or the end) replaced by as many full slices as axes are left."""
+    """The parts with the first ellipsis (or the end) replaced by as many full slices as axes are left."""
+    left = rest
     for part in parts:
         if part is Ellipsis:
-            yield from rest
+            yield from left
+            left = []
         else:
             yield part
     if Ellipsis not in [p for p in parts if not hasattr(p, "ndim")]:
@@ -349,7 +354,7 @@ def check_fit(caller: str, name: str, index: Shape, shape: Shape, place: int) ->
 
 def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
     """`gather` with the other axes broadcast; without `dim` from the flattened Tensor. Negative indices count back."""
-    from .elementwise import where
+    from .choice import where
 
     x, index = tensor_arg("take_along_dim", "input", input), tensor_arg("take_along_dim", "indices", indices)
     if dim is None:
