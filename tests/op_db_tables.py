@@ -70,6 +70,7 @@ PREDICATES: dict[str, tuple[tuple[str, Predicate], ...]] = {
     "norm": (("outside the vocabulary", lambda s: _argument(s, 0, "p", "fro") == "nuc"),),
     "linalg.norm": (("outside the vocabulary", _of_singular_values),),
     "linalg.matrix_norm": (("outside the vocabulary", _of_singular_values),),
+    "zero_": (("outside the vocabulary", lambda s: s.input.requires_grad),),  # an assignment inside the graph
     "normal": (  # with a Tensor and two numbers it is Tensor.normal_
         ("outside the vocabulary", lambda s: isinstance(s.input, torch.Tensor) and len(s.args) == 2),
         ("random result", _always),
