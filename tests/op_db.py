@@ -84,7 +84,7 @@ def resolved_path(name: str) -> str | None:
     if name.startswith("nn.functional."):
         return f"ts.{name}" if callable(getattr(ts.nn.functional, name.rpartition(".")[2], None)) else None
     if "." in name:
-        return None
+        return f"ts.{name}" if name.startswith("linalg.") and hasattr(ts.linalg, name.rpartition(".")[2]) else None
     if callable(getattr(ts, name, None)):
         return f"ts.{name}"
     return f"ts.Tensor.{name}" if hasattr(ts.Tensor, name) else None
@@ -217,6 +217,8 @@ def planned(entry: Entry, kind: str) -> Plan:
             reason = "accepted here" if tables.ACCEPTED[entry.name][0](sample) else None
         if reason is None and kind in KINDS[1:3] and not any(map(_takes_gradient, flat(_arguments(sample)))):
             reason = "nothing to differentiate"
+        if reason is None and kind == KINDS[2] and tables.NOT_TWICE.get(entry.name, _never)(sample):
+            reason = "not differentiable twice"
         if reason is None:
             plan.samples.append(sample)
         else:
@@ -226,6 +228,10 @@ def planned(entry: Entry, kind: str) -> Plan:
             if reason == "accepted here":
                 plan.accepted.append(sample)
     return plan
+
+
+def _never(sample: Any) -> bool:
+    return False
 
 
 def _arguments(sample: Any) -> tuple[Any, ...]:

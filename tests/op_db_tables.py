@@ -27,6 +27,7 @@ REASONS = {
     "more than 64 axes": "NumPy's arrays have at most 64",
     "random result": "numbers drawn by another generator; shape and type are compared",
     "nothing to differentiate": "no input that takes a gradient",
+    "not differentiable twice": "the norm of zeros, whose second derivative is NaN in PyTorch and 0 here",
     "outside the vocabulary": "a mode or form that is outside the project's vocabulary",
     "accepted here": "an error in PyTorch but a meaningful call here; the section below says why",
 }
@@ -53,6 +54,12 @@ def _not_an_image(sample: Any) -> bool:
     return sample.input.ndim != 4
 
 
+def _of_singular_values(sample: Any) -> bool:
+    order, dim = _argument(sample, 0, "ord", None), _argument(sample, 1, "dim", None)
+    matrix = len(dim) == 2 if isinstance(dim, tuple | list) else dim is None and sample.input.ndim != 1
+    return order == "nuc" or (matrix and order in (2, -2))
+
+
 _RANDOM = (
     "bernoulli", "empty", "empty_like", "multinomial", "new_empty", "normal", "rand_like", "randint", "randint_like",
     "randn", "randn_like", "uniform",
@@ -60,6 +67,10 @@ _RANDOM = (
 
 PREDICATES: dict[str, tuple[tuple[str, Predicate], ...]] = {
     **dict.fromkeys(_RANDOM, (("random result", _always),)),
+    "norm": (("outside the vocabulary", lambda s: _argument(s, 0, "p", "fro") == "nuc"),),
+    "linalg.norm": (("outside the vocabulary", _of_singular_values),),
+    "linalg.matrix_norm": (("outside the vocabulary", _of_singular_values),),
+    "zero_": (("outside the vocabulary", lambda s: s.input.requires_grad),),  # an assignment inside the graph
     "normal": (  # with a Tensor and two numbers it is Tensor.normal_
         ("outside the vocabulary", lambda s: isinstance(s.input, torch.Tensor) and len(s.args) == 2),
         ("random result", _always),
@@ -73,6 +84,11 @@ PREDICATES: dict[str, tuple[tuple[str, Predicate], ...]] = {
     "nn.functional.grid_sample": (("1-D or 3-D", _not_an_image),),
     "nn.functional.upsample_nearest": (("1-D or 3-D", _not_an_image),),
     "nn.functional.upsample_bilinear": (("1-D or 3-D", _not_an_image),),
+}
+
+# Samples at points where a function is not differentiable twice: PyTorch has NaN there, and here it is 0.
+NOT_TWICE: dict[str, Predicate] = {
+    "linalg.norm": lambda s: not s.input.numel() or bool((s.input == 0).any()),
 }
 
 CALLED_OTHERWISE: dict[str, Callable[..., Any]] = {
@@ -91,20 +107,27 @@ def _number_beside_tensor(sample: Any) -> bool:
     return any(isinstance(v, torch.Tensor) for v in values) and any(isinstance(v, int | float) for v in values)
 
 
+def _number_after_tensor(sample: Any) -> bool:
+    return isinstance(sample.input, torch.Tensor) and isinstance(sample.args[0], int | float)
+
+
 _TAKE_NUMBERS = (
     "eq", "ne", "lt", "le", "gt", "ge", "logical_and", "logical_or", "logical_xor",
     "__radd__", "__rmul__", "__rand__", "__ror__", "__rxor__",
 )  # fmt: skip
 
 # Errors of PyTorch that are limits which we rightly do not have: (which error inputs, why).
-ACCEPTED: dict[str, tuple[Predicate, str]] = dict.fromkeys(_TAKE_NUMBERS, (_number_beside_tensor, NUMBER))
+ACCEPTED: dict[str, tuple[Predicate, str]] = {
+    **dict.fromkeys(_TAKE_NUMBERS, (_number_beside_tensor, NUMBER)),
+    **dict.fromkeys(("clamp_min", "clamp_max"), (_number_after_tensor, "a bound may be a number, as it may in clamp")),
+}
 
 # Functions that speak under another name, which is theirs here as well.
 SPEAKS_AS = {
     "__rmod__": "remainder",
     **dict.fromkeys(("view", "view_as", "reshape_as"), "reshape"),
     **dict.fromkeys(("expand", "expand_as"), "broadcast_to"),
-    **dict.fromkeys(("hstack", "vstack"), "cat"),
+    **dict.fromkeys(("hstack", "vstack", "dstack", "column_stack"), "cat"),
 }
 
 # --- known failures: a check that passes must leave this table -------------------------------------------------------

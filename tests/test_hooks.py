@@ -31,6 +31,44 @@ def test_hooks_of_tensors_see_and_replace_in_order(lib):
     assert x.grad.tolist() == [422, 782]
 
 
+class Failing:
+    """A module whose forward raises, in either library."""
+
+    def __new__(cls, lib):
+        def forward(self, x):
+            raise OverflowError("forward")
+
+        return type("Failing", (lib.nn.Module,), {"forward": forward})()
+
+
+@BOTH
+def test_always_called_hooks(lib):
+    seen = []
+
+    def note(label):
+        return lambda module, args, output: seen.append((label, args, output))
+
+    net = Failing(lib)
+    net.register_forward_hook(note("a"))
+    net.register_forward_hook(note("b"), always_call=True)
+    net.register_forward_hook(lambda m, a, k, y: seen.append(("c", k)), always_call=True, with_kwargs=True)
+    with pytest.raises(OverflowError, match="forward"):
+        net(x=1)
+    assert seen == [("b", (), None), ("c", {"x": 1})]
+    seen.clear()
+    layer = lib.nn.Identity()
+    layer.register_forward_hook(note("first"), always_call=True)
+    layer.register_forward_hook(lambda m, a, y: 5)
+    layer.register_forward_hook(lambda m, a, y: {}["no"])
+    layer.register_forward_hook(note("last"), always_call=True)
+    with pytest.raises(KeyError):
+        layer(3)
+    assert seen == [("first", (3,), 3), ("last", (3,), 5)]  # each once
+    net.register_forward_hook(lambda m, a, y: {}["no"], always_call=True)
+    with pytest.warns(UserWarning, match="always_call"), pytest.raises(OverflowError):
+        net(2)
+
+
 @BOTH
 def test_hooks_work_in_grad_for_leaves_and_others(lib):
     grad = ts.grad if lib is ts else torch.autograd.grad

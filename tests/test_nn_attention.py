@@ -173,7 +173,16 @@ MISTAKES = {
         ShapeError,
         "attn_mask must broadcast to (2, 3, 5), got shape (5, 1, 3, 5)",
     ),
-    "gqa": (lambda: F.scaled_dot_product_attention(Q, K, K, enable_gqa=True), ArgumentError, "enable_gqa=True is not"),
+    "gqa": (
+        lambda: F.scaled_dot_product_attention(ts.ones(4, 3, 2), ts.ones(3, 5, 2), ts.ones(3, 5, 2), enable_gqa=True),
+        ShapeError,
+        "enable_gqa=True needs heads on axis -3, those of key dividing those of query, got (3, 5, 2) and (4, 3, 2)",
+    ),
+    "gqa without heads": (
+        lambda: F.scaled_dot_product_attention(ts.ones(3, 2), ts.ones(3, 2), ts.ones(3, 2), enable_gqa=True),
+        ShapeError,
+        "enable_gqa=True needs heads on axis -3",
+    ),
     "dropout": (lambda: F.scaled_dot_product_attention(Q, K, K, dropout_p=2.0), ArgumentError, "dropout_p must be"),
     "features": (lambda: F.scaled_dot_product_attention(Q, K[..., 1:], K), ShapeError, "differ in their last axis"),
     "lengths": (lambda: F.scaled_dot_product_attention(Q, K, K[:, 1:]), ShapeError, "differ in length, axis -2"),

@@ -209,6 +209,9 @@ MISTAKES = {  # what is called, the class of error, what the message says
         "training=False needs running_mean and running_var",
     ),
     "softmax axis": (lambda: F.softmax(X2, 2), BoundsError, "softmax: dim 2 is out of range for a Tensor with 2 axes"),
+    "softmax without dim": (lambda: F.softmax(X2), ArgumentError, "softmax: dim must be given: 1 for the channels of"),
+    "log_softmax without dim": (lambda: F.log_softmax(X2, None), ArgumentError, "log_softmax: dim must be given"),
+    "Softmin without dim": (lambda: ts.nn.Softmin()(X2), ArgumentError, "softmin: dim must be given"),
     "softmax integers": (
         lambda: F.softmax(TARGET, 0),
         TinysegError,

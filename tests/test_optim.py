@@ -30,13 +30,20 @@ RMSPROP = [
     {"lr": 0.02, "alpha": al, "eps": e, "weight_decay": w, "momentum": m, "centered": c, "maximize": x}
     for (al, e), w, m, c, x in itertools.product([(0.9, 1e-6)], [0, 0.05], [0, 0.7], [False, True], [False, True])
 ]
+ADAFACTOR = [
+    {"lr": lr, "beta2_decay": b, "eps": e, "d": d, "weight_decay": w, "maximize": x}
+    for (lr, b), e, d, w, x in itertools.product(
+        [(0.05, -0.8), (0.5, -0.3)], [(None, 1e-3), (0.1, 0.5)], [1.0, 2.5], [0, 0.05], [False, True]
+    )
+]
 CASES = [
     *(("SGD", s) for s in SGD),
     *(("Adam", s) for s in ADAM),
     *(("AdamW", s) for s in ADAM),
     ("Adam", {"lr": 0.1, "weight_decay": 0.1, "decoupled_weight_decay": True}),
     *(("RMSprop", s) for s in RMSPROP),
-    *((name, {}) for name in ("SGD", "Adam", "AdamW", "RMSprop")),
+    *(("Adafactor", s) for s in ADAFACTOR),
+    *((name, {}) for name in ("SGD", "Adam", "AdamW", "RMSprop", "Adafactor")),
 ]
 
 
@@ -82,7 +89,7 @@ def test_twenty_steps_equal_pytorch(name, settings):
         assert_same(ours, theirs)
 
 
-@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "RMSprop"])
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "RMSprop", "Adafactor"])
 def test_groups_have_their_own_settings(name):
     ours, theirs, rng = twins(1)
     groups = [[{"params": ps[:2], "lr": 0.2}, {"params": ps[2:], "weight_decay": 0.1}] for ps in (ours, theirs)]
@@ -113,6 +120,7 @@ def test_a_frozen_parameter_without_gradient_stays():
         ("Adam", {"amsgrad": True}),
         ("AdamW", {}),
         ("RMSprop", {"centered": True, "momentum": 0.5}),
+        ("Adafactor", {"weight_decay": 0.1}),
     ],
 )
 def test_state_dict_has_pytorchs_structure_and_continues_its_run(name, settings):
@@ -135,6 +143,37 @@ def test_state_dict_has_pytorchs_structure_and_continues_its_run(name, settings)
         assert all(state["state"][i][k].shape == tuple(v.shape) for k, v in entries.items() if v is not None)
     assert [g["params"] for g in state["param_groups"]] == [g["params"] for g in reference["param_groups"]]
     assert set(state["param_groups"][0]) <= set(reference["param_groups"][0])
+
+
+def test_adafactor_follows_its_schedule_and_small_gradients():
+    """Two hundred steps with a learning rate that falls, and gradients that vanish: the bounds eps1 and 1/√t decide."""
+    ours, theirs, rng = twins(4)
+    a, b = optim.Adafactor(ours, lr=0.3), torch.optim.Adafactor(theirs, lr=0.3)
+    schedules = optim.lr_scheduler.ExponentialLR(a, 0.97), torch.optim.lr_scheduler.ExponentialLR(b, 0.97)
+    for step in range(200):
+        feed(ours, theirs, rng)
+        for p, q in zip(ours, theirs, strict=True):
+            p.grad, q.grad = p.grad * 0.8**step, q.grad * 0.8**step
+        a.step()
+        b.step()
+        for schedule in schedules:
+            schedule.step()
+        assert_same(ours, theirs, rtol=1e-9)
+    assert optim.Adafactor(ours, foreach=True).param_groups[0]["lr"] == 1e-2
+
+
+def test_adafactor_keeps_rows_and_columns():
+    p = nn.Parameter(np.zeros((2, 3, 4, 5)))
+    p.grad = ts.ones_like(p)
+    opt = optim.Adafactor([p])
+    opt.step()
+    assert {name: t.shape for name, t in opt.state[p].items()} == {
+        "step": (), "row_var": (2, 3, 4, 1), "col_var": (2, 3, 1, 5),
+    }  # fmt: skip
+    state = opt.state_dict()
+    state["state"][0]["row_var"] = ts.zeros(2, 3, 4, 5, dtype=ts.float64)
+    with pytest.raises(CheckpointError, match="row_var has shape"):
+        optim.Adafactor([p]).load_state_dict(state)
 
 
 def test_load_state_dict_copies():
@@ -201,8 +240,9 @@ def test_zero_grad():
         lambda n, ps: n.Adam(ps, 0.1),
         lambda n, ps: n.SGD(ps, 0.1, momentum=0.9, nesterov=True),
         lambda n, ps: n.RMSprop(ps, 0.1, centered=True),
+        lambda n, ps: n.Adafactor(ps, 0.1),
     ],
-    ids=["Adam", "SGD", "RMSprop"],
+    ids=["Adam", "SGD", "RMSprop", "Adafactor"],
 )
 def test_small_float_types_stay_and_step_like_pytorch(make, dtype):
     p = nn.Parameter(ts.ones(3, dtype=getattr(ts, dtype)))
@@ -250,6 +290,10 @@ def test_a_gradient_that_does_not_fit_is_named():
         (lambda p: optim.Adam([p], betas=(0.9, 1.0)), ArgumentError, "betas"),
         (lambda p: optim.Adam([p], eps=-1.0), ArgumentError, "eps"),
         (lambda p: optim.RMSprop([p], alpha=-0.1), ArgumentError, "alpha"),
+        (lambda p: optim.Adafactor([p], lr=-0.1), ArgumentError, "lr"),
+        (lambda p: optim.Adafactor([p], eps=(None, -1.0)), ArgumentError, "eps"),
+        (lambda p: optim.Adafactor([p], beta2_decay=0.1), ArgumentError, "beta2_decay"),
+        (lambda p: optim.Adafactor([p], d=0.5), ArgumentError, "d must be at least 1"),
         (lambda p: optim.clip_grad_norm_([p], -1.0), ArgumentError, "max_norm"),
         (lambda p: optim.EMA(nn.Linear(1, 1), 1.5), ArgumentError, "decay"),
     ],

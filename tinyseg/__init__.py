@@ -8,9 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-import numpy as _np
-
-from . import errors, operators
+from . import autograd, dtypes, errors, linalg, operators
 from .anomaly import detect_anomaly
 from .backward import grad
 from .creation import (
@@ -28,14 +26,42 @@ from .creation import (
     zeros_like,
 )
 from .device import cuda_available
-from .engine import Tensor, enable_grad, is_grad_enabled, no_grad
+from .dtypes import (
+    bool,
+    double,
+    dtype,
+    finfo,
+    float,
+    float16,
+    float32,
+    float64,
+    half,
+    iinfo,
+    int,
+    int8,
+    int16,
+    int32,
+    int64,
+    is_floating_point,
+    is_tensor,
+    long,
+    short,
+    uint8,
+)
+from .engine import Tensor, enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from .exchange import as_tensor, from_dlpack, from_numpy
 from .gradcheck import adjointcheck, gradcheck
 from .ops.activation import celu, dropout, hardshrink, log_softmax, prelu, relu, selu, sigmoid, softmax, tanh, threshold
 from .ops.arrange import (
+    broadcast_shapes,
     broadcast_tensors,
+    cartesian_prod,
+    column_stack,
     diag,
+    diag_embed,
     diagonal,
+    diff,
+    dstack,
     fliplr,
     flipud,
     hstack,
@@ -44,26 +70,44 @@ from .ops.arrange import (
     ravel,
     repeat_interleave,
     roll,
+    rot90,
     swapaxes,
     t,
     tensor_split,
     tile,
     trace,
     tril,
+    tril_indices,
     triu,
+    triu_indices,
     unflatten,
     vstack,
 )
-from .ops.choice import clamp, lerp, masked_fill, maximum, minimum, where
+from .ops.choice import (
+    clamp,
+    clamp_max,
+    clamp_min,
+    lerp,
+    masked_fill,
+    maximum,
+    minimum,
+    nan_to_num,
+    where,
+)
 from .ops.comparison import (
+    allclose,
     bitwise_and,
     bitwise_not,
     bitwise_or,
     bitwise_xor,
     eq,
+    equal,
     ge,
     gt,
+    isclose,
     isfinite,
+    isin,
+    isinf,
     isnan,
     le,
     logical_and,
@@ -74,7 +118,13 @@ from .ops.comparison import (
     ne,
 )
 from .ops.conv import conv2d, conv_transpose2d
-from .ops.distance import cosine_similarity, pairwise_distance
+from .ops.distance import (
+    cdist,
+    cosine_similarity,
+    dist,
+    norm,
+    pairwise_distance,
+)
 from .ops.einsum import einsum
 from .ops.elementwise import abs_ as abs
 from .ops.elementwise import (
@@ -96,22 +146,53 @@ from .ops.elementwise import (
     square,
     sub,
 )
-from .ops.functions import atan, ceil, erf, exp2, expm1, floor, log1p, log2, log10, round, tan, trunc
+from .ops.functions import (
+    acos,
+    addcdiv,
+    addcmul,
+    asin,
+    atan,
+    atan2,
+    ceil,
+    cosh,
+    erf,
+    exp2,
+    expm1,
+    floor,
+    fmod,
+    frac,
+    log1p,
+    log2,
+    log10,
+    logaddexp,
+    round,
+    sinh,
+    tan,
+    trunc,
+)
 from .ops.indexing import (
     argwhere,
     gather,
-    index_add,
     index_select,
     masked_select,
     narrow,
     nonzero,
-    scatter,
-    scatter_add,
     select,
     take_along_dim,
     unbind,
 )
-from .ops.linalg import addmm, baddbmm, bmm, dot, matmul, mm, mv, outer
+from .ops.linalg import (
+    addmm,
+    baddbmm,
+    bmm,
+    dot,
+    inner,
+    matmul,
+    mm,
+    mv,
+    outer,
+    tensordot,
+)
 from .ops.norm import rms_norm
 from .ops.order import argsort, sort, topk
 from .ops.pool import max_pool2d
@@ -119,15 +200,23 @@ from .ops.reduce import (
     all,
     amax,
     amin,
+    aminmax,
     any,
     argmax,
     argmin,
+    count_nonzero,
+    cummax,
+    cummin,
     cumprod,
     cumsum,
+    logcumsumexp,
     logsumexp,
     max,
     mean,
     min,
+    nanmean,
+    nansum,
+    numel,
     prod,
     std,
     std_mean,
@@ -162,21 +251,29 @@ from .ops.shape import (
     unsqueeze,
 )
 from .ops.shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle
+from .ops.statistics import (
+    bincount,
+    bucketize,
+    histc,
+    kthvalue,
+    median,
+    mode,
+    quantile,
+    searchsorted,
+    unique,
+)
+from .ops.writing import index_add, index_copy, index_fill, masked_scatter, scatter, scatter_add
 from .random import Generator, get_rng_state, initial_seed, manual_seed, seed, set_rng_state
 from .recompute import checkpoint
+from .spelling import numpys
 
 concat = concatenate = cat
 moveaxis, swapdims = movedim, swapaxes
+clip, true_divide, absolute, negative = clamp, div, abs, neg
 
 __version__ = "0.1.0"
 
-float16, float32, float64 = _np.dtype(_np.float16), _np.dtype(_np.float32), _np.dtype(_np.float64)
-uint8, int32, int64, bool = (
-    _np.dtype(_np.uint8),
-    _np.dtype(_np.int32),
-    _np.dtype(_np.int64),
-    _np.dtype(_np.bool_),
-)
+globals().update(numpys(globals(), "tinyseg.ops."))  # `axis=` and `keepdims=` too, as in PyTorch
 
 _LAZY = ("data", "kernels", "models", "nn", "optim", "train")
 
@@ -186,9 +283,7 @@ def __getattr__(name: str) -> Any:
     if name in _LAZY:
         return importlib.import_module(f".{name}", __name__)
     if name == "bfloat16":
-        import ml_dtypes
-
-        return _np.dtype(ml_dtypes.bfloat16)
+        return dtypes.bfloat16()
     if name in ("load", "save"):
         from . import weights
 

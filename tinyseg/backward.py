@@ -15,20 +15,29 @@ from .device import array_module
 from .engine import Edge, Op, Tensor, enable_grad, is_grad_enabled, recording
 from .errors import DTypeError, GraphError, ShapeError
 
-__all__ = ["accumulate", "differentiate", "grad"]
+__all__ = ["backward", "differentiate", "grad"]
 
 
-def accumulate(
-    y: Tensor, gradient: Tensor | None, retain_graph: bool | None, inputs: Tensor | Sequence[Tensor] | None
+def backward(
+    tensors: Tensor | Sequence[Tensor],
+    grad_tensors: Tensor | Sequence[Tensor | None] | None = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Tensor | Sequence[Tensor] | None = None,
 ) -> None:
-    """Add dy/dleaf to `.grad` of every leaf, or of `inputs` only: what `Tensor.backward` does."""
+    """Add d(tensors)/d(leaf) to `.grad` of every leaf, or of `inputs` only: `Tensor.backward` of several in one walk.
+
+    `grad_tensors` weigh the elements of each. **Raises** GraphError for `create_graph`, as `Tensor.backward`.
+    """
+    if create_graph:
+        raise GraphError("backward: create_graph=True would tie .grad to its leaf in a cycle; use ts.grad(...)")
     chosen = None if inputs is None else {_edge_of(t, "backward"): t for t in _listed(inputs)}
-    seed = [(_edge_of(y, "backward"), _seed(y, gradient, "backward"))]
+    seeds = _seeds("backward", "grad_tensors", _listed(tensors), grad_tensors)
     targets = None if chosen is None else set(chosen)
-    for edge, g in _walk(seed, targets, keep=bool(retain_graph), record=False).items():
+    for edge, g in _walk(seeds, targets, keep=bool(retain_graph), record=False).items():
         t = edge if chosen is None else chosen.get(edge)
         if isinstance(t, Tensor):
-            t.grad = Tensor(g.data.copy() if t.grad is None else t.grad.data + g.data)
+            hooks.add_to_grad(t, g)
             hooks.accumulated(t)
 
 
@@ -40,6 +49,16 @@ def _edge_of(t: Tensor, caller: str) -> Edge:
 
 def _listed(tensors: Tensor | Iterable[Tensor]) -> list[Tensor]:
     return [tensors] if isinstance(tensors, Tensor) else list(tensors)
+
+
+def _seeds(
+    caller: str, name: str, ys: list[Tensor], gradients: Tensor | Sequence[Tensor | None] | None
+) -> list[tuple[Edge, Tensor]]:
+    """Where the walk starts, and with which gradient."""
+    gys = [gradients] if isinstance(gradients, Tensor) else list(gradients or [None] * len(ys))
+    if len(gys) != len(ys):
+        raise GraphError(f"{caller}: expected one of {name} for each of {len(ys)} outputs, got {len(gys)}")
+    return [(_edge_of(y, caller), _seed(y, gy, caller)) for y, gy in zip(ys, gys, strict=True)]
 
 
 def _seed(y: Tensor, gradient: Tensor | None, caller: str) -> Tensor:
@@ -141,11 +160,8 @@ def grad(
     With `create_graph` the gradients are themselves differentiable. `.grad` is not touched.
     **Raises** GraphError where an input takes no part, unless `allow_unused` (None) or `materialize_grads` (zeros).
     """
-    ys, xs = _listed(outputs), _listed(inputs)
-    gys = [grad_outputs] if isinstance(grad_outputs, Tensor) else list(grad_outputs or [None] * len(ys))
-    if len(gys) != len(ys):
-        raise GraphError(f"grad: expected one of grad_outputs for each of {len(ys)} outputs, got {len(gys)}")
-    seeds = [(_edge_of(y, "grad"), _seed(y, gy, "grad")) for y, gy in zip(ys, gys, strict=True)]
+    xs = _listed(inputs)
+    seeds = _seeds("grad", "grad_outputs", _listed(outputs), grad_outputs)
     edges = [_edge_of(x, "grad") for x in xs]
     keep = create_graph if retain_graph is None else retain_graph
     found = _walk(seeds, set(edges), keep, create_graph)

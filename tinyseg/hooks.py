@@ -8,10 +8,12 @@ Tensor before the op's backward, for a leaf at the end of the walk.
 from __future__ import annotations
 
 import itertools
+import weakref
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
-from .engine import Edge, Tensor
+from .engine import Edge, Op, Tensor
 from .errors import DTypeError, GraphError, ShapeError
 
 __all__ = [
@@ -19,14 +21,17 @@ __all__ = [
     "Hooks",
     "accumulated",
     "add_hook",
+    "add_to_grad",
     "apply_hooks",
     "register_hook",
     "register_post_accumulate_grad_hook",
+    "retain_grad",
 ]
 
 
 Hooks = dict[int, Any]  # by the number of their registration; not by their handle, which would close a cycle
 _registered = itertools.count()
+_LAST = -1  # the key of the hook that keeps a gradient for its Tensor: it sees what the others made of it
 
 
 class HookHandle:
@@ -69,8 +74,37 @@ def register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> Hook
         return add_hook(_of_leaf(edge)["grad"], hook)
     if edge is None:
         raise GraphError("register_hook: this Tensor does not require grad, so no gradient will come")
+    hooks = _of_slot(edge)
+    handle = add_hook(hooks, hook)
+    if _LAST in hooks:
+        hooks[_LAST] = hooks.pop(_LAST)
+    return handle
+
+
+def retain_grad(self: Tensor) -> None:
+    """Have every walk add its gradient to `.grad` of this computed Tensor too, as it does for leaves.
+
+    The graph knows the Tensor only as long as somebody else does. **Raises** GraphError if it does not require grad.
+    """
+    if not self.requires_grad:
+        raise GraphError("retain_grad: this Tensor does not require grad, so no gradient will come")
+    if isinstance(edge := self.edge, tuple):
+        _of_slot(edge)[_LAST] = partial(_retain, weakref.ref(self))
+
+
+def _retain(kept_for: weakref.ref[Tensor], g: Tensor) -> None:
+    if (t := kept_for()) is not None:
+        add_to_grad(t, g)
+
+
+def add_to_grad(t: Tensor, g: Tensor) -> None:
+    """Add a gradient to `.grad`, which is an array of its own and has no graph."""
+    t.grad = Tensor(g.data.copy() if t.grad is None else t.grad.data + g.data)
+
+
+def _of_slot(edge: tuple[Op, int]) -> Hooks:
     op, slot = edge
-    return add_hook(op.__dict__.setdefault("hooks", {}).setdefault(slot, {}), hook)
+    return op.__dict__.setdefault("hooks", {}).setdefault(slot, {})
 
 
 def register_post_accumulate_grad_hook(self: Tensor, hook: Callable[[Tensor], None]) -> HookHandle:

@@ -5,11 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from . import creation, exchange, hooks
-from .engine import Tensor
+from .engine import Tensor, is_grad_enabled
 from .errors import BoundsError, DTypeError, GraphError, ShapeError
 from .ops import activation as act
-from .ops import arrange, choice, comparison, elementwise, functions, indexing, linalg, order, reduce, sampling, shape
+from .ops import (
+    arrange,
+    choice,
+    comparison,
+    distance,
+    elementwise,
+    functions,
+    indexing,
+    linalg,
+    order,
+    reduce,
+    sampling,
+    shape,
+    statistics,
+    writing,
+)
+from .ops.checks import check_broadcast, element_type, is_float, tensor_arg
+from .spelling import numpys
 
 __all__: list[str] = []
 
@@ -27,6 +46,33 @@ def _refused(sign: str) -> Any:
 
 def _set_item(self: Tensor, index: Any, value: Any) -> None:
     raise GraphError("t[...] = value: Tensors are not changed in place; use t.assign_(value) or ts.where(...)")
+
+
+def _filled(self: Tensor, value: Any) -> Tensor:
+    """`assign_` of one number to every element."""
+    if np.ndim(value.data if isinstance(value, Tensor) else value):
+        raise ShapeError(f"fill_: value must be a number or a Tensor without axes, got shape {np.shape(value)}")
+    _refuse_graph("fill_", "value", value)
+    return self.assign_(value.item() if isinstance(value, Tensor) else value)
+
+
+def _copied(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
+    """`assign_` of a Tensor of any type, on any device, that broadcasts to this one's shape."""
+    source = tensor_arg("copy_", "src", src)
+    if check_broadcast("copy_", self.shape, source.shape) != self.shape:
+        raise ShapeError(f"copy_: src {source.shape} does not stretch to shape {self.shape}")
+    _refuse_graph("copy_", "src", source)
+    return self.assign_(shape.broadcast_to(source.detach(), *self.shape))
+
+
+def _refuse_graph(caller: str, name: str, value: Any) -> None:
+    if isinstance(value, Tensor) and value.requires_grad and is_grad_enabled():
+        raise GraphError(f"{caller}: {name} requires grad and the graph would not see it; use {name}.detach()")
+
+
+def _type(self: Tensor, dtype: Any) -> Tensor:
+    """The Tensor in another element type; to read its own: `t.dtype`."""
+    return elementwise.to(self, dtype=element_type("type", dtype))
 
 
 def _compared(function: Any) -> Any:
@@ -128,17 +174,31 @@ TABLE: dict[str, Any] = {
     # methods under PyTorch's names
     "register_hook": hooks.register_hook,
     "register_post_accumulate_grad_hook": hooks.register_post_accumulate_grad_hook,
+    "retain_grad": hooks.retain_grad,
+    "fill_": _filled,
+    "zero_": lambda self: self.assign_(0),
+    "copy_": _copied,
     "size": _size,
-    "dim": lambda self: self.ndim,
-    "numel": reduce.numel,
+    **dict.fromkeys(("dim", "ndimension"), lambda self: self.ndim),
+    **dict.fromkeys(("numel", "nelement"), reduce.numel),
+    "element_size": lambda self: self.dtype.itemsize,
+    "itemsize": property(lambda self: self.dtype.itemsize),
+    "nbytes": property(lambda self: self.data.nbytes),
+    "is_cuda": property(lambda self: self.device != "cpu"),
+    "is_floating_point": lambda self: is_float(self.dtype),
+    "is_contiguous": lambda self: True,
     "T": property(lambda self: shape.permute(self, *reversed(range(self.ndim)))),
     "mT": property(lambda self: shape.transpose(self, -1, -2)),
     "clone": lambda self: elementwise.Clone()(self),
     "float": lambda self: self.to("float32"),
     "double": lambda self: self.to("float64"),
     "half": lambda self: self.to("float16"),
+    "bfloat16": lambda self: self.to("bfloat16"),
     "long": lambda self: self.to("int64"),
     "int": lambda self: self.to("int32"),
+    "short": lambda self: self.to("int16"),
+    "type": _type,
+    "type_as": lambda self, other: self.to(tensor_arg("type_as", "other", other)),
     "bool": lambda self: self.to("bool"),
     "cpu": lambda self: self.to("cpu"),
     "cuda": lambda self: self.to("cuda"),
@@ -166,6 +226,18 @@ TABLE: dict[str, Any] = {
     **{f.__name__: f for f in (shape.transpose, shape.broadcast_to, shape.split, shape.chunk, shape.flip)},
     **{f.__name__: f for f in (linalg.matmul, linalg.mm, linalg.bmm, linalg.mv, linalg.dot, linalg.outer)},
     **{f.__name__: f for f in (linalg.addmm, linalg.baddbmm)},
+    "clip": choice.clamp,
+    "unfold": arrange.windows,
+    **{f.__name__: f for f in (choice.clamp_min, choice.clamp_max, choice.nan_to_num, comparison.isinf)},
+    **{f.__name__: f for f in (comparison.isclose, comparison.allclose, comparison.equal, comparison.logical_xor)},
+    **{f.__name__: f for f in (functions.asin, functions.acos, functions.atan2, functions.sinh, functions.cosh)},
+    **{f.__name__: f for f in (functions.frac, functions.fmod, functions.logaddexp, functions.addcmul)},
+    **{f.__name__: f for f in (functions.addcdiv, elementwise.remainder, elementwise.floor_divide)},
+    **{f.__name__: f for f in (reduce.aminmax, reduce.nansum, reduce.nanmean, reduce.count_nonzero, reduce.cummax)},
+    **{f.__name__: f for f in (reduce.cummin, reduce.logcumsumexp, distance.norm, distance.dist, linalg.inner)},
+    **{f.__name__: f for f in (statistics.median, statistics.kthvalue, statistics.mode, statistics.quantile)},
+    **{f.__name__: f for f in (statistics.unique, statistics.bincount, statistics.histc)},
+    **{f.__name__: f for f in (arrange.diff, arrange.rot90, arrange.diag_embed)},
     "bernoulli": sampling.bernoulli,
     "multinomial": sampling.multinomial,
     **creation.NEW,
@@ -178,11 +250,13 @@ TABLE: dict[str, Any] = {
     **{f.__name__: f for f in (arrange.diag, arrange.trace, arrange.tensor_split)},
     **{f.__name__: f for f in (order.sort, order.argsort, order.topk)},
     **{f.__name__: f for f in (indexing.select, indexing.narrow, indexing.unbind, indexing.index_select)},
-    **{f.__name__: f for f in (indexing.index_add, indexing.gather, indexing.take_along_dim, indexing.scatter)},
-    **{f.__name__: f for f in (indexing.scatter_add, indexing.masked_select, indexing.nonzero, indexing.argwhere)},
+    **{f.__name__: f for f in (indexing.gather, indexing.take_along_dim, indexing.masked_select, indexing.nonzero)},
+    "argwhere": indexing.argwhere,
+    **{f.__name__: f for f in (writing.scatter, writing.scatter_add, writing.index_add, writing.index_copy)},
+    **{f.__name__: f for f in (writing.index_fill, writing.masked_scatter)},
     **{f.__name__: f for f in (act.relu, act.sigmoid, act.tanh, act.softmax, act.log_softmax)},
     **{f.__name__: f for f in (act.hardshrink, act.prelu)},
 }
 
-for _name, _function in TABLE.items():
+for _name, _function in {**TABLE, **numpys(TABLE, "tinyseg.ops.")}.items():
     setattr(Tensor, _name, _function)

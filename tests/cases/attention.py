@@ -44,6 +44,14 @@ def attention_rows() -> None:
     def masked(m: ModuleType, q: Any, k: Any, v: Any, mask: Any) -> Any:
         return m.nn.functional.scaled_dot_product_attention(q, k, v, mask)
 
+    def grouped(m: ModuleType, q: Any, k: Any, v: Any) -> Any:
+        return m.nn.functional.scaled_dot_product_attention(q, k, v, enable_gqa=True)
+
+    row(f"{name}[fewer heads of key]", grouped, normal(1, 4, 3, 2), normal(1, 2, 5, 2), normal(1, 1, 5, 3),
+        reference=twice_differentiable(grouped))  # fmt: skip
+    row(f"{name}[as many heads]", grouped, normal(2, 3, 2), normal(2, 4, 2), normal(2, 4, 2),
+        reference=twice_differentiable(grouped))  # fmt: skip
+
     keep = np.random.default_rng(5).random((2, 3, 5)) < 0.6
     keep[0, 1] = False  # this row may attend to nothing
     row(f"{name}[boolean mask]", masked, q, k, v, given(keep))

@@ -18,6 +18,7 @@ def axes_rows() -> None:
         "Tensor, none, Tensor": lambda m, x, i: x[:, i, None, i],
         "Tensor, integer, Tensor": lambda m, x, i: x[:, i, 1, i],
         "side by side": lambda m, x, i: x[:, i, i],
+        "two ellipses": lambda m, x, i: (x[..., ...], x[..., 1, ...], x[..., i, ..., :]),
         "ellipsis of nothing": lambda m, x, i: x[:, i, ..., i, 1],
         "ellipsis": lambda m, x, i: x[..., i, None, 1:],
         "Tensor of no axes": lambda m, x, i: x[i[0], :, i],

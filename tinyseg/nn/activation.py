@@ -308,7 +308,7 @@ class Softplus(Module):
 class Softmax(Module):
     """e^x_k / Σ_j e^x_j along axis `dim`, which must be given."""
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int | None = None) -> None:
         super().__init__()
         self.dim = dim
 
@@ -323,7 +323,7 @@ class Softmax(Module):
 class LogSoftmax(Module):
     """log softmax along axis `dim`, which must be given."""
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int | None = None) -> None:
         super().__init__()
         self.dim = dim
 
@@ -338,7 +338,7 @@ class LogSoftmax(Module):
 class Softmin(Module):
     """softmax(-x) along axis `dim`, which must be given."""
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int | None = None) -> None:
         super().__init__()
         self.dim = dim
 

@@ -1,7 +1,8 @@
-"""Backward hooks of Modules: two gates in the graph, one where the inputs enter and one where the outputs leave."""
+"""Hooks of Modules. Those of backward are two gates in the graph: where the inputs enter, where the outputs leave."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -10,9 +11,34 @@ from ..device import array_module
 from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, DTypeError
 
-__all__ = ["BackwardHooks"]
+__all__ = ["BackwardHooks", "ForwardCall"]
 
 Gradients = tuple[Tensor | None, ...]
+
+
+class ForwardCall:
+    """One call of a module on its way through the forward hooks."""
+
+    def __init__(self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.module, self.args, self.kwargs, self.output = module, args, kwargs, None
+        self.reached: set[int] = set()
+
+    def run(self, key: int, hook: Callable[..., Any], with_kwargs: bool, _: bool) -> None:
+        """Run a hook; what it returns, unless None, is the output from then on."""
+        self.reached.add(key)
+        given = (self.args, self.kwargs) if with_kwargs else (self.args,)
+        changed = hook(self.module, *given, self.output)
+        self.output = self.output if changed is None else changed
+
+    def failed(self) -> None:
+        """Run the hooks that were not reached and are to be called always."""
+        for key, hook in tuple(self.module._forward_hooks.items()):
+            if hook[-1] and key not in self.reached:
+                try:
+                    self.run(key, *hook)
+                except Exception as error:
+                    text = f"register_forward_hook: a hook with always_call raised after another error: {error}"
+                    warnings.warn(text, stacklevel=4)
 
 
 class Gate(Op):

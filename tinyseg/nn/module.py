@@ -17,7 +17,7 @@ from ..engine import Tensor
 from ..errors import ArgumentError, CheckpointError, DTypeError
 from ..hooks import HookHandle, Hooks, add_hook
 from ..ops.checks import is_float
-from .hooks import BackwardHooks
+from .hooks import BackwardHooks, ForwardCall
 from .state import as_array
 
 __all__ = ["HookHandle", "IncompatibleKeys", "Module", "Parameter"]
@@ -60,18 +60,25 @@ class Module:
         raise ArgumentError(f"{type(self).__name__}: the class has no forward method")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        call = ForwardCall(self, args, kwargs)
+        try:
+            return self._run(call)
+        except Exception:
+            call.failed()
+            raise
+
+    def _run(self, call: ForwardCall) -> Any:
         for pre_hook, with_kwargs in tuple(self._forward_pre_hooks.values()):
-            args, kwargs = self._arguments(pre_hook, with_kwargs, args, kwargs)
+            call.args, call.kwargs = self._arguments(pre_hook, with_kwargs, call.args, call.kwargs)
         waiting = None
         if self._backward_hooks or self._backward_pre_hooks:
             before, after = tuple(self._backward_pre_hooks.values()), tuple(self._backward_hooks.values())
             waiting = BackwardHooks(self, before, after)
-            args = waiting.enter(args)
-        output = self.forward(*args, **kwargs)
-        for hook, with_kwargs in tuple(self._forward_hooks.values()):
-            changed = hook(self, args, kwargs, output) if with_kwargs else hook(self, args, output)
-            output = output if changed is None else changed
-        return output if waiting is None else waiting.leave(output)
+            call.args = waiting.enter(call.args)
+        call.output = self.forward(*call.args, **call.kwargs)
+        for key, hook in tuple(self._forward_hooks.items()):
+            call.run(key, *hook)
+        return call.output if waiting is None else waiting.leave(call.output)
 
     def _arguments(self, hook: Any, with_kwargs: bool, args: Any, kwargs: Any) -> tuple[Any, Any]:
         """The arguments after a pre-hook."""
@@ -90,7 +97,7 @@ class Module:
 
     _buffers: dict[str, bool]  # name -> whether it belongs to the state
     _forward_pre_hooks: Hooks  # (hook, whether it takes kwargs)
-    _forward_hooks: Hooks
+    _forward_hooks: Hooks  # (hook, whether it takes kwargs, whether errors do not stop it)
     _backward_pre_hooks: Hooks
     _backward_hooks: Hooks
 
@@ -159,13 +166,19 @@ class Module:
         return add_hook(self._forward_pre_hooks, (hook, with_kwargs), prepend)
 
     def register_forward_hook(
-        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
+        self,
+        hook: Callable[..., Any],
+        *,
+        prepend: bool = False,
+        with_kwargs: bool = False,
+        always_call: bool = False,
     ) -> HookHandle:
         """Call `hook(module, args, output)` after every forward; what it returns, unless None, replaces the output.
 
-        `with_kwargs`: `hook(module, args, kwargs, output)`.
+        `with_kwargs`: `hook(module, args, kwargs, output)`. With `always_call` it runs, with the output there is or
+        None, even if forward or another hook raises; the error goes on, and one of the hook's own becomes a warning.
         """
-        return add_hook(self._forward_hooks, (hook, with_kwargs), prepend)
+        return add_hook(self._forward_hooks, (hook, with_kwargs, always_call), prepend)
 
     def register_full_backward_pre_hook(self, hook: Callable[..., Any], prepend: bool = False) -> HookHandle:
         """Call `hook(module, grad_output)` once the gradients of the outputs are there; it may return others."""

@@ -18,7 +18,8 @@ from ..errors import ArgumentError, ShapeError
 from ..kernels import elementwise as fused
 from ..kernels import softmax as kernel
 from .checks import as_tensor, axis, floating, is_float, numbers, same_kind, tensor_arg, wide
-from .elementwise import Where, abs_, clamp, exp, where
+from .choice import Where, clamp, where
+from .elementwise import abs_, exp
 from .halves import in_float32, is_half
 from .reduce import sum
 from .shape import broadcast_to, chunk, reshape
@@ -215,7 +216,8 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = Fals
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """x where positive, else α (e^x - 1)."""
     x = floating("elu", input)
-    return where(Tensor(x.data > 0), x, (exp(clamp(x, max=0.0)) - 1.0) * alpha)
+    positive = Tensor(x.data > 0)
+    return where(positive, x, (exp(where(positive, 0.0, x)) - 1.0) * alpha)
 
 
 def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
@@ -223,7 +225,8 @@ def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     x = floating("celu", input)
     if alpha == 0:
         raise ArgumentError("celu: alpha must not be 0")
-    return where(Tensor(x.data > 0), x, (exp(clamp(x, max=0.0) / alpha) - 1.0) * alpha)
+    positive = Tensor(x.data > 0)
+    return where(positive, x, (exp(where(positive, 0.0, x) / alpha) - 1.0) * alpha)
 
 
 def selu(input: Tensor, inplace: bool = False) -> Tensor:
@@ -265,7 +268,9 @@ def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
 def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     """x min(max(x + 3, 0), 6) / 6. **Source** Howard et al. 2019."""
     x = floating("hardswish", input)
-    return where(Tensor(x.data >= 3), x, where(Tensor(x.data <= -3), 0.0, x * (x + 3.0) / 6.0))
+    above, below = Tensor(x.data >= 3), Tensor(x.data <= -3)
+    bent = where(above | below, 0.0, x)  # infinity would be an infinite slope times no gradient
+    return where(above, x, where(below, x.detach() * 0.0, bent * (bent + 3.0) / 6.0))
 
 
 def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
@@ -349,27 +354,29 @@ def tanh(input: Tensor) -> Tensor:
     return Tanh()(floating("tanh", input))
 
 
-def softmax(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
+def softmax(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:
     """e^x_k / Σ_j e^x_j along axis `dim`, without overflow."""
     return _along_axis("softmax", Softmax(), input, dim, dtype)
 
 
-def log_softmax(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
+def log_softmax(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:
     """x_k - log Σ_j e^x_j along axis `dim`, without overflow."""
     return _along_axis("log_softmax", LogSoftmax(), input, dim, dtype)
 
 
-def softmin(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
+def softmin(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:
     """softmax(-x) along axis `dim`."""
-    return softmax(-tensor_arg("softmin", "input", input), dim, dtype)
+    return _along_axis("softmin", Softmax(), -tensor_arg("softmin", "input", input), dim, dtype)
 
 
-def _along_axis(caller: str, op: Op, input: Tensor, dim: int, dtype: Any) -> Tensor:
+def _along_axis(caller: str, op: Op, input: Tensor, dim: int | None, dtype: Any) -> Tensor:
     """Run an op of three axes (outer, K, inner) along any axis: in C order the other axes merge for free."""
     x = tensor_arg(caller, "input", input)
     x = x if dtype is None else x.to(dtype)
     if not is_float(x.dtype):
         raise ArgumentError(f"{caller}: input must be of a floating-point type, got {x.dtype}; pass dtype=ts.float32")
+    if dim is None:
+        raise ArgumentError(f"{caller}: dim must be given: 1 for the channels of (N, C, ...), -1 for the last axis")
     k = axis(caller, dim, x.ndim)
     outer, inner = math.prod(x.shape[:k]), math.prod(x.shape[k + 1 :])
     return op(x.reshape(outer, x.shape[k] if x.ndim else 1, inner)).reshape(*x.shape)

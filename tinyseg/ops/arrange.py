@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from ..device import array_module, to_cpu
+from ..device import array_module, to_cpu, to_device
 from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, BoundsError, DTypeError, ShapeError
-from .checks import as_tensor, axes, axis, check_broadcast, integer, tensor_arg
+from .checks import as_tensor, axes, axis, check_broadcast, element_type, integer, tensor_arg
 from .choice import Where
 from .indexing import GetItem, IndexSelect, Scatter
-from .shape import Shape, broadcast_to, cat, permute, reshape, sizes_of, transpose
+from .shape import Shape, broadcast_to, cat, permute, reshape, sizes_of, stack, transpose
 
 
 class Roll(Op):
@@ -112,6 +112,63 @@ def t(input: Tensor) -> Tensor:
     if x.ndim > 2:
         raise ShapeError(f"t: input has at most 2 axes, got shape {x.shape}; use transpose or .mT")
     return permute(x, tuple(reversed(range(x.ndim))))
+
+
+def rot90(input: Tensor, k: int = 1, dims: Any = (0, 1)) -> Tensor:
+    """Turned by `k` right angles in the plane of two axes, from the first towards the second."""
+    x = tensor_arg("rot90", "input", input)
+    plane = sizes_of("rot90", "dims", [dims])
+    if len(plane) != 2 or x.ndim < 2:
+        raise ArgumentError(f"rot90: dims must name two axes of an input that has them, got {dims!r} of {x.shape}")
+    i, j = (axis("rot90", d, x.ndim) for d in plane)
+    if i == j:
+        raise ArgumentError(f"rot90: dims must name two axes, got {dims!r} of shape {x.shape}")
+    turn = operator.index(k) % 4
+    if turn % 2 == 0:
+        return x.flip(i, j) if turn else x.clone()
+    return transpose(x.flip(j), i, j) if turn == 1 else transpose(x, i, j).flip(j)
+
+
+def windows(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
+    """`t.unfold(dimension, size, step)`: the windows along an axis, their elements on a new last axis; a copy."""
+    x = tensor_arg("unfold", "input", input)
+    place = axis("unfold", dimension, x.ndim)
+    line = x if x.ndim else reshape(x, 1)
+    (length, stride), n = sizes_of("unfold", "size and step", [size, step]), line.shape[place]
+    if not 0 <= length <= n:
+        raise ArgumentError(f"unfold: size must be between 0 and {n}, the size of axis {place}, got {length}")
+    if stride < 1:
+        raise ArgumentError(f"unfold: step must be at least 1, got {stride}")
+    xp = array_module(x.data)
+    starts = xp.arange(0, n - length + 1, stride)
+    picked = IndexSelect((starts[:, None] + xp.arange(length)).reshape(-1), place)(line)
+    apart = reshape(picked, (*line.shape[:place], starts.size, length, *line.shape[place + 1 :]))
+    return movedim(apart, place + 1, -1) if x.ndim else reshape(apart, -1)
+
+
+def diff(
+    input: Tensor, n: int = 1, dim: int = -1, prepend: Tensor | None = None, append: Tensor | None = None
+) -> Tensor:
+    """Each element along axis `dim` less the one before, `n` times; `prepend` and `append` are joined on first."""
+    x = tensor_arg("diff", "input", input)
+    if x.ndim == 0:
+        raise ShapeError("diff: input has no axes, and no neighbours along dim")
+    place = axis("diff", dim, x.ndim)
+    if not isinstance(n, int) or n < 0:
+        raise ArgumentError(f"diff: n must be an integer, at least 0, got {n!r}")
+    ends = {name: t for name, t in (("prepend", prepend), ("append", append)) if t is not None}
+    for name, t in ends.items():
+        expected = (*x.shape[:place], *tensor_arg("diff", name, t).shape[place : place + 1], *x.shape[place + 1 :])
+        if t.shape != expected or t.ndim != x.ndim:
+            raise ShapeError(f"diff: {name} {t.shape} differs from input {x.shape} outside axis {place}")
+    if n == 0:  # as PyTorch: without what would be joined on
+        return x.clone()
+    x = cat([t for t in (prepend, x, append) if t is not None], place) if ends else x
+    before = (slice(None),) * place
+    for _ in range(min(n, x.shape[place])):
+        later, earlier = GetItem((*before, slice(1, None)))(x), GetItem((*before, slice(None, -1)))(x)
+        x = later ^ earlier if x.dtype == np.bool_ else later - earlier
+    return x
 
 
 # --- repeating -------------------------------------------------------------------------------------------------------
@@ -220,6 +277,38 @@ def diag(input: Tensor, diagonal: int = 0) -> Tensor:
     return Scatter(_diagonal_places(x, n, n, diagonal), (n, n))(x)
 
 
+def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
+    """Matrices in the axes `dim1` and `dim2` with the last axis of input on their `offset`-th diagonal, else zeros."""
+    x = tensor_arg("diag_embed", "input", input)
+    i, j = axis("diag_embed", dim1, x.ndim + 1), axis("diag_embed", dim2, x.ndim + 1)
+    if i == j or x.ndim == 0:
+        raise ArgumentError(f"diag_embed: dim1 and dim2 must be two axes beside those of {x.shape}, got {dim1}, {dim2}")
+    n = x.shape[-1] + abs(offset)
+    rows, columns = _diagonal_places(x, n, n, offset)
+    return movedim(Scatter((..., rows, columns), (*x.shape[:-1], n, n))(x), (-2, -1), (i, j))
+
+
+def tril_indices(row: int, col: int, offset: int = 0, *, dtype: Any = np.int64, device: str | None = None) -> Tensor:
+    """The places of the lower triangle of a (row, col) matrix, row by row: (2, count) integers."""
+    return _triangle_indices("tril_indices", row, col, offset, dtype, device, np.tril)
+
+
+def triu_indices(row: int, col: int, offset: int = 0, *, dtype: Any = np.int64, device: str | None = None) -> Tensor:
+    """The places of the upper triangle of a (row, col) matrix, row by row: (2, count) integers."""
+    return _triangle_indices("triu_indices", row, col, offset, dtype, device, np.triu)
+
+
+def _triangle_indices(caller: str, row: Any, col: Any, offset: Any, dtype: Any, device: str | None, cut: Any) -> Tensor:
+    height, width, place = sizes_of(caller, "row, col and offset", [row, col, offset])
+    if min(height, width) < 0:
+        raise ArgumentError(f"{caller}: row and col must not be negative, got {height} and {width}")
+    kind = element_type(caller, dtype)
+    if kind.kind != "i":
+        raise DTypeError(f"{caller}: dtype must be an integer type, got {kind}")
+    places = np.stack(cut(np.ones((height, width), bool), place).nonzero())
+    return Tensor(to_device(places.astype(kind), device))
+
+
 def trace(input: Tensor) -> Tensor:
     """The sum of a matrix's diagonal."""
     x = tensor_arg("trace", "input", input)
@@ -284,6 +373,38 @@ def hstack(tensors: Sequence[Tensor]) -> Tensor:
 def vstack(tensors: Sequence[Tensor]) -> Tensor:
     """Joined along axis 0; vectors as the rows of a matrix."""
     return cat([reshape(x, (1,) * (2 - x.ndim) + x.shape) for x in _several("vstack", (tensors,))])
+
+
+def dstack(tensors: Sequence[Tensor]) -> Tensor:
+    """Joined along axis 2; a vector as (1, N, 1), a matrix as (M, N, 1)."""
+    shapes = {0: (1, 1, 1), 1: (1, -1, 1)}
+    xs = _several("dstack", (tensors,))
+    return cat([reshape(x, shapes.get(x.ndim, (*x.shape, 1))) if x.ndim < 3 else x for x in xs], 2)
+
+
+def column_stack(tensors: Sequence[Tensor]) -> Tensor:
+    """Joined along axis 1; vectors as columns."""
+    return cat([reshape(x, -1, 1) if x.ndim < 2 else x for x in _several("column_stack", (tensors,))], 1)
+
+
+def cartesian_prod(*tensors: Any) -> Tensor:
+    """All combinations of one element from each vector, one in a row, the last vector running fastest."""
+    xs = _several("cartesian_prod", tensors)
+    for i, x in enumerate(xs):
+        if x.ndim != 1:
+            raise ShapeError(f"cartesian_prod: tensors[{i}] must be a vector, got shape {x.shape}")
+    return xs[0].clone() if len(xs) == 1 else stack([ravel(x) for x in meshgrid(*xs, indexing="ij")], 1)
+
+
+def broadcast_shapes(*shapes: Any) -> Shape:
+    """The shape that all broadcast to; a shape is a tuple of sizes or, with one axis, a number."""
+    found: Shape = ()
+    for given in shapes:
+        sizes = tuple(sizes_of("broadcast_shapes", "shapes", [given]))
+        if min(sizes, default=0) < 0:
+            raise ShapeError(f"broadcast_shapes: sizes must not be negative, got {given!r}")
+        found = check_broadcast("broadcast_shapes", found, sizes)
+    return found
 
 
 def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:

@@ -12,8 +12,9 @@ from ..device import array_module
 from ..engine import Tensor
 from ..errors import ArgumentError, DTypeError, ShapeError
 from .activation import dropout, softmax
+from .arrange import repeat_interleave
 from .checks import check_broadcast, numbers, real, same_kind, tensor_arg
-from .elementwise import masked_fill, where
+from .choice import masked_fill, where
 from .halves import in_float32
 from .linalg import MatMul, linear
 from .pad import pad
@@ -38,13 +39,14 @@ def scaled_dot_product_attention(
     places up to i. A row that may attend to nothing gives zeros. `dropout_p` applies whenever it is above 0.
 
     **Shapes** query (..., L, E), key (..., S, E), value (..., S, V), leading axes broadcast; attn_mask broadcasts to
-    (..., L, S); y (..., L, V). **Raises** ShapeError, DTypeError, ArgumentError for `enable_gqa`.
+    (..., L, S); y (..., L, V). With `enable_gqa` key and value may have fewer heads, axis -3, than query: each serves
+    a run of query's, in order. **Raises** ShapeError, DTypeError, ArgumentError.
     **Source** Vaswani et al. 2017, equation 1.
     """
     caller = "scaled_dot_product_attention"
     same_kind(caller, query=query, key=key, value=value)
     if enable_gqa:
-        raise ArgumentError(f"{caller}: enable_gqa=True is not supported; repeat the heads of key and value")
+        key, value = (_heads_repeated(caller, name, t, query) for name, t in (("key", key), ("value", value)))
     numbers(caller, dropout_p=dropout_p)
     if not 0 <= dropout_p <= 1:
         raise ArgumentError(f"{caller}: dropout_p must be between 0 and 1, got {dropout_p}")
@@ -60,6 +62,17 @@ def scaled_dot_product_attention(
         attn_mask = Tensor(xp.tril(xp.ones(shape[-2:], np.bool_)))
     factor = 1 / math.sqrt(max(query.shape[-1], 1)) if scale is None else scale
     return MatMul()(dropout(_attention(query * factor, key, attn_mask, spare=True), dropout_p), value)
+
+
+def _heads_repeated(caller: str, name: str, t: Tensor, query: Tensor) -> Tensor:
+    """Key or value with each head as often as query has heads for it."""
+    if t.ndim < 3 or query.ndim < 3 or t.shape[-3] == 0 or query.shape[-3] % t.shape[-3]:
+        raise ShapeError(
+            f"{caller}: enable_gqa=True needs heads on axis -3, those of {name} dividing those of query, "
+            f"got {t.shape} and {query.shape}"
+        )
+    times = query.shape[-3] // t.shape[-3]
+    return t if times == 1 else repeat_interleave(t, times, -3)
 
 
 def _scores_shape(caller: str, query: Tensor, key: Tensor, value: Tensor) -> tuple[int, ...]:

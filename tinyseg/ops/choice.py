@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..device import array_module
+from ..dtypes import finfo
 from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, DTypeError, ShapeError
 from .binary import Binary
@@ -84,28 +85,57 @@ class ClampBetween(Op):
 
 def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
     """min(max(input, min), max); the bounds are numbers or Tensors, and at a bound the gradient passes to the input."""
-    if min is None and max is None:
-        raise ArgumentError("clamp: at least one of min and max must be given")
-    x = tensor_arg("clamp", "input", input)
-    numbers("clamp", **{name: b for name, b in (("min", min), ("max", max)) if b is not None})
-    if isinstance(min, Tensor) or isinstance(max, Tensor):
-        return _clamp_between(x, min, max)
-    if not is_float(x.dtype) and isinstance(min if max is None else max, float | np.floating):
-        x = floating("clamp", x)
-    return Clamp(*(b.item() if isinstance(b, np.generic) else b for b in (min, max)))(x)
+    return _clamped("clamp", input, min, max)
 
 
-def _clamp_between(x: Tensor, low: Any, high: Any) -> Tensor:
+def clamp_min(input: Tensor, min: Any) -> Tensor:
+    """max(input, min)."""
+    return _clamped("clamp_min", input, min, None)
+
+
+def clamp_max(input: Tensor, max: Any) -> Tensor:
+    """min(input, max)."""
+    return _clamped("clamp_max", input, None, max)
+
+
+def _clamped(caller: str, input: Any, low: Any, high: Any) -> Tensor:
+    if low is None and high is None:
+        raise ArgumentError(f"{caller}: at least one of min and max must be given")
+    x = tensor_arg(caller, "input", input)
+    numbers(caller, **{name: b for name, b in (("min", low), ("max", high)) if b is not None})
+    if isinstance(low, Tensor) or isinstance(high, Tensor):
+        return _clamp_between(caller, x, low, high)
+    if not is_float(x.dtype) and isinstance(low if high is None else high, float | np.floating):
+        x = floating(caller, x)
+    return Clamp(*(b.item() if isinstance(b, np.generic) else b for b in (low, high)))(x)
+
+
+def nan_to_num(
+    input: Tensor, nan: float | None = 0.0, posinf: float | None = None, neginf: float | None = None
+) -> Tensor:
+    """input with numbers for NaN and the infinities: 0, and the largest and smallest of its type unless given."""
+    x = tensor_arg("nan_to_num", "input", input)
+    if not is_float(x.dtype):
+        return x.clone()
+    limits = finfo(x.dtype)
+    upper, lower = limits.max if posinf is None else posinf, limits.min if neginf is None else neginf
+    y = x
+    for test, number in (("isnan", nan or 0.0), ("isposinf", upper), ("isneginf", lower)):
+        y = where(Tensor(getattr(array_module(x.data), test)(x.data)), float(number), y)
+    return y
+
+
+def _clamp_between(caller: str, x: Tensor, low: Any, high: Any) -> Tensor:
     for name, bound in (("min", low), ("max", high)):
         if isinstance(bound, Tensor):  # all three take the type that any of them asks for
-            x, _ = operands(f"clamp: {name}", x, bound)
+            x, _ = operands(f"{caller}: {name}", x, bound)
     bounds = []
     for bound, absent in ((low, -np.inf), (high, np.inf)):
         if bound is None:
             absent = absent if is_float(x.dtype) else getattr(np.iinfo(x.dtype), "min" if absent < 0 else "max")
-        t = as_tensor(absent, x, x.dtype) if bound is None else operands("clamp", x, bound)[1]
+        t = as_tensor(absent, x, x.dtype) if bound is None else operands(caller, x, bound)[1]
         bounds.append(t)
-    check_broadcast("clamp", check_broadcast("clamp", x.shape, bounds[0].shape), bounds[1].shape)
+    check_broadcast(caller, check_broadcast(caller, x.shape, bounds[0].shape), bounds[1].shape)
     return ClampBetween()(x, *bounds)
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ..device import array_module
 from ..engine import Tensor
-from ..errors import DTypeError
-from .checks import is_float, operands, tensor_arg
+from ..errors import ArgumentError, DTypeError
+from .checks import as_tensor, check_broadcast, is_float, operands, same_kind, tensor_arg
 
 
 def _comparison(name: str, numpys: str, sign: str) -> Any:
@@ -75,3 +77,46 @@ def isfinite(input: Tensor) -> Tensor:
     """Whether each element is neither NaN nor infinite."""
     x = tensor_arg("isfinite", "input", input)
     return Tensor(array_module(x.data).isfinite(x.data))
+
+
+def isinf(input: Tensor) -> Tensor:
+    """Whether each element is infinite."""
+    x = tensor_arg("isinf", "input", input)
+    return Tensor(array_module(x.data).isinf(x.data))
+
+
+def isclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Tensor:
+    """Whether |input - other| ≤ atol + rtol · |other|, or they are equal; with `equal_nan` NaN is close to NaN."""
+    return _close("isclose", input, other, rtol, atol, equal_nan)
+
+
+def allclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:
+    """Whether all elements are close, see `isclose`."""
+    return bool(_close("allclose", input, other, rtol, atol, equal_nan).data.all())
+
+
+def _close(caller: str, input: Tensor, other: Tensor, rtol: float, atol: float, equal_nan: bool) -> Tensor:
+    same_kind(caller, input=input, other=other)
+    check_broadcast(caller, input.shape, other.shape)
+    for name, value in (("rtol", rtol), ("atol", atol)):
+        if not value >= 0:
+            raise ArgumentError(f"{caller}: {name} must not be negative, got {value}")
+    a, b = input.data, other.data
+    if a.dtype.name == "bfloat16" or a.dtype.kind == "b":
+        a, b = a.astype(np.float32), b.astype(np.float32)
+    with np.errstate(invalid="ignore"):
+        return Tensor(array_module(a).asarray(array_module(a).isclose(a, b, rtol, atol, equal_nan)))
+
+
+def equal(input: Tensor, other: Tensor) -> bool:
+    """Whether both have the same shape and the same elements; NaN equals nothing."""
+    same_kind("equal", input=input, other=other)
+    return input.shape == other.shape and bool((input.data == other.data).all())
+
+
+def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False) -> Tensor:
+    """Whether each of `elements` is among `test_elements`, or with `invert` is not; one of them may be a number."""
+    model = elements if isinstance(elements, Tensor) else tensor_arg("isin", "test_elements", test_elements)
+    a, b = (x if isinstance(x, Tensor) else as_tensor(x, model) for x in (elements, test_elements))
+    found = array_module(model.data).isin(a.data, b.data, invert=invert)
+    return Tensor(array_module(model.data).asarray(found))

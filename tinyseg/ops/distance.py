@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
-from ..engine import Tensor
+import numpy as np
+
+from ..device import array_module
+from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, ShapeError
-from .checks import axes, check_broadcast, floating, numbers, real, same_kind, tensor_arg
-from .elementwise import abs_, clamp, sign, sqrt, square, where
+from .checks import axes, check_broadcast, floating, numbers, real, same_kind, tensor_arg, wide
+from .choice import clamp, where
+from .elementwise import abs_, sign, sqrt, square
 from .halves import in_float32
+from .linalg import matmul
 from .pointwise_loss import reduced, refuse_old
 from .reduce import amax, amin, sum
-from .shape import broadcast_to
+from .shape import broadcast_to, sum_to, unsqueeze
 
 
 @in_float32
@@ -46,6 +52,89 @@ def p_norm(caller: str, input: Tensor, p: float, dim: Any, keepdim: bool) -> Ten
     zero = Tensor(total.data == 0)
     root = where(zero, 1.0, total)
     return where(zero, 0.0, sqrt(root) if p == 2 else root ** (1 / p))
+
+
+def norm(
+    input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, out: None = None, dtype: Any = None
+) -> Tensor:
+    """`p_norm` over all elements or the axes `dim`: p is a number, or 'fro' for 2.
+
+    **Raises** ArgumentError for 'nuc', which needs singular values.
+    """
+    if out is not None:
+        raise ArgumentError("norm: out is not supported; results are always new Tensors")
+    return vector_norm_of("norm", input, 2.0 if p in ("fro", None) else p, dim, keepdim, dtype)
+
+
+def vector_norm_of(caller: str, input: Tensor, p: Any, dim: Any, keepdim: bool, dtype: Any) -> Tensor:
+    """`p_norm` in the type `dtype`, of half types computed in float32; integers are refused, as in PyTorch."""
+    x = tensor_arg(caller, "input", input)
+    x = x if dtype is None else x.to(dtype)
+    real(caller, input=x)
+    if not isinstance(p, int | float):
+        raise ArgumentError(f"{caller}: the order must be a number, got {p!r}; singular values are not offered")
+    over = None if isinstance(dim, Sequence) and len(dim) == 0 else dim
+    if p < 0 or p == math.inf:
+        empty = [i for i in axes(caller, over, x.ndim) if x.shape[i] == 0]
+        if empty:
+            raise ShapeError(f"{caller}: of order {p} there is no norm of nothing, got shape {x.shape}")
+    return p_norm(caller, wide(x), p, over, keepdim).to(x.dtype)
+
+
+def dist(input: Tensor, other: Tensor, p: float = 2.0) -> Tensor:
+    """‖input - other‖_p over all elements of what they broadcast to."""
+    same_kind("dist", input=input, other=other)
+    check_broadcast("dist", input.shape, other.shape)
+    return vector_norm_of("dist", input - other, p, None, False, None)
+
+
+class Cdist(Op):
+    """y[..., i, j] = ‖a_i - b_j‖, computed row by row;  ga_i = Σ_j gy_ij (a_i - b_j) / y_ij, 0 where y is 0"""
+
+    saves = {"a": "a b", "b": "a b", "y": "a b"}
+
+    def forward(self, a: Array, b: Array) -> Array:
+        xp = array_module(a)
+        lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        y = xp.empty((*lead, a.shape[-2], b.shape[-2]), a.dtype)
+        for i in range(a.shape[-2]):
+            apart = a[..., i : i + 1, :] - b
+            y[..., i, :] = xp.sqrt((apart * apart).sum(-1))
+        return y
+
+    def backward(self, gy: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        a, b, y = self.saved
+        zero = Tensor(y.data == 0)
+        share = where(zero, 0.0, gy / where(zero, 1.0, y))
+        ga = sum(share, -1, keepdim=True) * a - matmul(share, b) if self.needs[0] else None
+        gb = sum(share, -2, keepdim=True).mT * b - matmul(share.mT, a) if self.needs[1] else None
+        return (
+            ga if ga is None else sum_to(ga, a.shape),
+            gb if gb is None else sum_to(gb, b.shape),
+        )
+
+
+def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str | None = None) -> Tensor:
+    """The distances ‖x1_i - x2_j‖_p of all pairs of vectors; `compute_mode` is accepted, and always the exact one used.
+
+    **Shapes** x1 (*, N, D), x2 (*, M, D), leading axes broadcast; y (*, N, M). **Raises** ShapeError, ArgumentError.
+    """
+    same_kind("cdist", x1=x1, x2=x2)
+    real("cdist", x1=x1)
+    for name, t in (("x1", x1), ("x2", x2)):
+        if t.ndim < 2:
+            raise ShapeError(f"cdist: {name} must have at least two axes, got shape {t.shape}")
+    if x1.shape[-1] != x2.shape[-1]:
+        raise ShapeError(f"cdist: x1 {x1.shape} and x2 {x2.shape} differ in their last axis")
+    check_broadcast("cdist", x1.shape[:-2], x2.shape[:-2])
+    if not p >= 0:
+        raise ArgumentError(f"cdist: p must not be negative, got {p}")
+    a, b = wide(x1), wide(x2)
+    if p == 2 and x1.shape[-1]:
+        return Cdist()(a, b).to(x1.dtype)
+    if not x1.shape[-1]:
+        return sum(a, -1, keepdim=True) + sum(b, -1, keepdim=True).mT
+    return p_norm("cdist", unsqueeze(a, -2) - unsqueeze(b, -3), p, -1, keepdim=False).to(x1.dtype)
 
 
 def _power_of_magnitude(x: Tensor, p: float) -> Tensor:

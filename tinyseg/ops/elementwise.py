@@ -14,7 +14,7 @@ from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, DTypeError
 from .binary import Binary
 from .checks import element_type, floating, is_float, operands, tensor_arg
-from .choice import Where, clamp, masked_fill, maximum, minimum, where  # noqa: F401  offered here too
+from .choice import where
 from .halves import in_float32, is_half, with_numbers
 
 
@@ -202,10 +202,10 @@ class Cos(Op):
 
 
 class Abs(Op):
-    """y = |x|,  dy/dx = sign x (0 at 0)"""
+    """y = |x|,  dy/dx = sign x (0 at 0 and at NaN)"""
 
     def forward(self, x: Array) -> Array:
-        self.sign = array_module(x).sign(x)
+        self.sign = _sign(x)
         return abs(x)
 
     def backward(self, gy: Tensor) -> Tensor:
@@ -216,10 +216,16 @@ class Sign(Op):
     """y = -1, 0 or 1: constant by pieces, dy/dx = 0"""
 
     def forward(self, x: Array) -> Array:
-        return array_module(x).sign(x)
+        return _sign(x)
 
     def backward(self, gy: Tensor) -> Tensor:
         return gy * 0.0
+
+
+def _sign(x: Array) -> Array:
+    """-1, 0 or 1, and 0 for NaN, as in PyTorch."""
+    xp = array_module(x)
+    return xp.where(x == x, xp.sign(x), x.dtype.type(0)) if is_float(x.dtype) else xp.sign(x)
 
 
 class Cast(Op):
@@ -376,7 +382,7 @@ def abs_(input: Tensor) -> Tensor:
 
 
 def sign(input: Tensor) -> Tensor:
-    """-1, 0 or 1; its gradient is 0."""
+    """-1, 0 or 1, of NaN 0; its gradient is 0."""
     return Sign()(tensor_arg("sign", "input", input))
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from ..device import array_module, special
 from ..engine import Array, Op, Tensor
 from ..errors import DTypeError
-from .checks import floating, is_float, tensor_arg
-from .elementwise import exp
+from .binary import Binary
+from .checks import check_broadcast, floating, is_float, operands, real, same_kind, tensor_arg
+from .choice import where
+from .elementwise import div, exp, sqrt
 
 
 class Log1p(Op):
@@ -88,6 +91,71 @@ class Atan(Op):
         return gy / (x * x + 1.0)
 
 
+class Arcsine(Op):
+    """y = arcsin x,  dy/dx = 1 / √(1 - x²); `cosine` turns it into arccos, whose derivative is the negative"""
+
+    cosine: bool = False
+    saves = {"x": "x"}
+
+    def forward(self, x: Array) -> Array:
+        return (array_module(x).arccos if self.cosine else array_module(x).arcsin)(x)
+
+    def backward(self, gy: Tensor) -> Tensor:
+        (x,) = self.saved
+        return (-gy if self.cosine else gy) / sqrt(1.0 - x * x)
+
+
+class Atan2(Binary):
+    """y = the angle of the point (b, a),  dy/da = b / (a² + b²),  dy/db = -a / (a² + b²); 0 at the origin"""
+
+    saves = {"a": "a b", "b": "a b"}
+
+    def f(self, a: Array, b: Array) -> Array:
+        return array_module(a).arctan2(a, b)
+
+    def ga(self, gy: Tensor) -> Tensor:
+        return gy * self._over_square(1)
+
+    def gb(self, gy: Tensor) -> Tensor:
+        return -gy * self._over_square(0)
+
+    def _over_square(self, which: int) -> Tensor:
+        a, b = self.saved
+        square = a * a + b * b
+        origin = Tensor(square.data == 0)
+        return where(origin, 0.0, self.saved[which] / where(origin, 1.0, square))
+
+
+class Hyperbolic(Op):
+    """y = sinh x, or cosh x with `cosine`; each is the other's derivative"""
+
+    cosine: bool = False
+    saves = {"x": "x"}
+
+    def forward(self, x: Array) -> Array:
+        return (array_module(x).cosh if self.cosine else array_module(x).sinh)(x)
+
+    def backward(self, gy: Tensor) -> Tensor:
+        return gy * Hyperbolic(not self.cosine)(self.saved[0])
+
+
+class LogAddExp(Binary):
+    """y = log(e^a + e^b),  dy/da = e^(a - y),  dy/db = e^(b - y)"""
+
+    saves = {"a": "a", "b": "b", "y": "a b"}
+
+    def f(self, a: Array, b: Array) -> Array:
+        return array_module(a).logaddexp(a, b)
+
+    def ga(self, gy: Tensor) -> Tensor:
+        a, _, y = self.saved
+        return gy * exp(a - y)
+
+    def gb(self, gy: Tensor) -> Tensor:
+        _, b, y = self.saved
+        return gy * exp(b - y)
+
+
 class Round(Op):
     """y = x rounded by the array module's function of a name: constant by pieces, dy/dx = 0"""
 
@@ -138,6 +206,73 @@ def tan(input: Tensor) -> Tensor:
 def atan(input: Tensor) -> Tensor:
     """The angle in radians, between -π/2 and π/2, whose tangent is input."""
     return Atan()(floating("atan", input))
+
+
+def asin(input: Tensor) -> Tensor:
+    """The angle in radians, between -π/2 and π/2, whose sine is input; NaN outside [-1, 1]."""
+    return Arcsine()(floating("asin", input))
+
+
+def acos(input: Tensor) -> Tensor:
+    """The angle in radians, between 0 and π, whose cosine is input; NaN outside [-1, 1]."""
+    return Arcsine(cosine=True)(floating("acos", input))
+
+
+def atan2(input: Tensor, other: Tensor) -> Tensor:
+    """The angle in radians, between -π and π, of the point with x-coordinate `other` and y-coordinate `input`."""
+    a, b = operands("atan2", tensor_arg("atan2", "input", input), tensor_arg("atan2", "other", other))
+    return Atan2()(floating("atan2", a), floating("atan2", b))
+
+
+def sinh(input: Tensor) -> Tensor:
+    """Hyperbolic sine, (e^x - e^-x) / 2."""
+    return Hyperbolic()(floating("sinh", input))
+
+
+def cosh(input: Tensor) -> Tensor:
+    """Hyperbolic cosine, (e^x + e^-x) / 2."""
+    return Hyperbolic(cosine=True)(floating("cosh", input))
+
+
+def logaddexp(input: Tensor, other: Tensor) -> Tensor:
+    """log(e^input + e^other), without overflow."""
+    a, b = operands("logaddexp", tensor_arg("logaddexp", "input", input), tensor_arg("logaddexp", "other", other))
+    return LogAddExp()(a, b)
+
+
+def frac(input: Tensor) -> Tensor:
+    """input without its whole part: input - trunc(input)."""
+    x = tensor_arg("frac", "input", input)
+    return x - trunc(x)
+
+
+def fmod(input: Tensor, other: Any) -> Tensor:
+    """input - other · trunc(input / other): the remainder with the sign of `input`."""
+    a, b = operands("fmod", tensor_arg("fmod", "input", input), other)
+    return a - b * div(a, b, rounding_mode="trunc")
+
+
+def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> Tensor:
+    """input + value · tensor1 · tensor2, with broadcasting."""
+    same_kind("addcmul", input=input, tensor1=tensor1, tensor2=tensor2)
+    check_broadcast("addcmul", check_broadcast("addcmul", tensor1.shape, tensor2.shape), input.shape)
+    _check_value("addcmul", input, value)
+    product = tensor1 * tensor2
+    return input + (product if value == 1 else product * value)
+
+
+def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> Tensor:
+    """input + value · tensor1 / tensor2, with broadcasting, of floating-point types."""
+    same_kind("addcdiv", input=input, tensor1=tensor1, tensor2=tensor2)
+    real("addcdiv", input=input)
+    check_broadcast("addcdiv", check_broadcast("addcdiv", tensor1.shape, tensor2.shape), input.shape)
+    quotient = tensor1 / tensor2
+    return input + (quotient if value == 1 else quotient * value)
+
+
+def _check_value(caller: str, x: Tensor, value: Any) -> None:
+    if isinstance(value, float) and not is_float(x.dtype):
+        raise DTypeError(f"{caller}: value must be an integer for an input of type {x.dtype}, got {value}")
 
 
 def floor(input: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from ..engine import Array, Tensor
 from ..errors import ArgumentError, ShapeError
 from ..kernels.resize import CUBIC
 from .checks import as_tensor, real, same_kind, tensor_arg
-from .elementwise import where
+from .choice import where
 from .linalg import matmul
 from .pool import PoolGather
 from .shape import broadcast_to, permute, reshape, stack

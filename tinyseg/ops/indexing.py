@@ -14,9 +14,9 @@ import numpy as np
 
 from ..device import array_module
 from ..engine import Array, Op, Tensor
-from ..errors import ArgumentError, BoundsError, DTypeError, GraphError, ShapeError
-from .checks import axis, check_broadcast, integer, same_kind, tensor_arg
-from .halves import in_float32, sum_type
+from ..errors import ArgumentError, BoundsError, DTypeError, ShapeError
+from .checks import axis, check_broadcast, integer, tensor_arg
+from .halves import sum_type
 
 Shape = tuple[int, ...]
 FULL = slice(None)
@@ -117,49 +117,14 @@ class GatherAdjoint(Op):
     def forward(self, x: Array) -> Array:
         xp = array_module(x)
         y = xp.zeros(self.shape, sum_type(x.dtype))
-        xp.add.at(y, _places(self.index, self.axis), x)
+        xp.add.at(y, places_along(self.index, self.axis), x)
         return y.astype(x.dtype, copy=False)
 
     def backward(self, gy: Tensor) -> Tensor:
         return Gather(self.index, self.axis)(gy)
 
 
-class Put(Op):
-    """y = x with the elements at `index` along an axis replaced by those of `source`"""
-
-    index: Array
-    axis: int
-
-    def forward(self, x: Array, source: Array) -> Array:
-        y = x.copy()
-        y[_places(self.index, self.axis)] = source
-        return y
-
-    def backward(self, gy: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        gx = gs = None
-        if self.needs[0]:
-            gx = Put(self.index, self.axis)(gy, Tensor(array_module(gy.data).zeros(self.index.shape, gy.dtype)))
-        if self.needs[1]:
-            gs = Gather(self.index, self.axis)(gy)
-        return gx, gs
-
-
-class PutProduct(Op):
-    """y = x with the elements at `index` along an axis multiplied by those of `source`; no derivative, as in PyTorch"""
-
-    index: Array
-    axis: int
-
-    def forward(self, x: Array, source: Array) -> Array:
-        y = x.copy()
-        array_module(x).multiply.at(y, _places(self.index, self.axis), source)
-        return y
-
-    def backward(self, gy: Tensor) -> tuple[Tensor, Tensor]:
-        raise GraphError("scatter: reduce='multiply' has no derivative; use gather and prod")
-
-
-def _places(index: Array, place: int) -> tuple[Array, ...]:
+def places_along(index: Array, place: int) -> tuple[Array, ...]:
     """NumPy's index for `index` along one axis and every element along the others."""
     places: list[Any] = list(array_module(index).ogrid[tuple(slice(n) for n in index.shape)])
     places[place] = index
@@ -232,9 +197,12 @@ def _parsed(x: Tensor, parts: list[Any]) -> tuple[list[Any], list[Any]]:
     used = sum(_axes_used(p) for p in parts)
     if used > x.ndim:
         raise BoundsError(f"getitem: {used} indices are too many for a Tensor with {x.ndim} axes")
-    if sum(p is Ellipsis for p in parts) > 1:
-        raise BoundsError("getitem: an index can hold only one ellipsis ('...')")
     rest = [FULL] * (x.ndim - used)
+    seen = 0
+    for part in parts if rest else ():  # the first ellipsis takes all axes that are left, as in PyTorch
+        seen += part is Ellipsis
+        if seen > 1 and part is not Ellipsis and not (isinstance(part, slice) and part == FULL):
+            raise BoundsError(f"getitem: behind a second ellipsis ('...') no axis is left for the index {part}")
     basic: list[Any] = []
     picks: list[Any] = []
     place = 0
@@ -263,9 +231,14 @@ def _axes_used(part: Any) -> int:
 
 
 def _expanded(parts: list[Any], rest: list[slice]) -> Iterator[Any]:
-    """The parts with the ellipsis (or the end) replaced by as many full slices as axes are left."""
+    """The parts with the first ellipsis (or the end) replaced by as many full slices as axes are left."""
+    left = rest
     for part in parts:
-        yield from rest if part is Ellipsis else [part]
+        if part is Ellipsis:
+            yield from left
+            left = []
+        else:
+            yield part
     if Ellipsis not in [p for p in parts if not hasattr(p, "ndim")]:
         yield from rest
 
@@ -340,7 +313,7 @@ def index_select(input: Tensor, dim: int, index: Any) -> Tensor:
     """The slices at `index`, a 1-D Tensor of integers, along axis `dim`."""
     x = tensor_arg("index_select", "input", input)
     place = axis("index_select", dim, x.ndim)
-    places = _checked_index("index_select", x, place, index)
+    places = checked_index("index_select", x, place, index)
     if places.ndim > 1:
         raise ShapeError(f"index_select: index must have one axis, got shape {places.shape}")
     if x.ndim == 0:
@@ -350,23 +323,6 @@ def index_select(input: Tensor, dim: int, index: Any) -> Tensor:
     return IndexSelect(places.reshape(-1), place)(x)
 
 
-@in_float32
-def index_add(input: Tensor, dim: int, index: Any, source: Tensor, *, alpha: float = 1) -> Tensor:
-    """input + alpha · source, the slices of `source` added at `index` along axis `dim`; repeated places sum."""
-    x = tensor_arg("index_add", "input", input)
-    same_kind("index_add", input=x, source=source)
-    place = axis("index_add", dim, x.ndim)
-    places = _checked_index("index_add", x, place, index)
-    if places.ndim > 1:
-        raise ShapeError(f"index_add: index must have one axis, got shape {places.shape}")
-    flat, added = _line(x), _line(source)
-    expected = (*flat.shape[:place], places.size, *flat.shape[place + 1 :])
-    if added.shape != expected:
-        raise ShapeError(f"index_add: source must have shape {expected} for this input and index, got {source.shape}")
-    y = flat + IndexAdd(places.reshape(-1), place, flat.shape[place])(added if alpha == 1 else added * alpha)
-    return y if x.ndim else GetItem((0,))(y)
-
-
 def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """y[i, j] = input[index[i, j], j] for dim 0, and so on: elements picked along axis `dim`."""
     x = tensor_arg("gather", "input", input)
@@ -374,28 +330,29 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
 
 
 def _gathered(caller: str, x: Tensor, place: int, index: Tensor) -> Tensor:
-    places = _checked_index(caller, x, place, index)
-    line, picks = _line(x), places.reshape(1) if places.ndim == 0 else places
+    places = checked_index(caller, x, place, index)
+    line, picks = line_of(x), places.reshape(1) if places.ndim == 0 else places
     if picks.size == 0:  # of any shape
         return line.reshape(-1)[:0].reshape(places.shape)
-    _check_fit(caller, "input", picks.shape, line.shape, place)
+    check_fit(caller, "input", picks.shape, line.shape, place)
     y = Gather(picks, place)(line)
     return y if places.ndim else GetItem((0,))(y)
 
 
-def _line(x: Tensor) -> Tensor:
+def line_of(x: Tensor) -> Tensor:
     """x, one element without axes as a line of one."""
     return GetItem((None,))(x) if x.ndim == 0 else x
 
 
-def _check_fit(caller: str, name: str, index: Shape, shape: Shape, place: int) -> None:
+def check_fit(caller: str, name: str, index: Shape, shape: Shape, place: int) -> None:
+    """Check that an index of this shape stays inside a shape along all axes but `place`. **Raises** ShapeError."""
     if len(index) != len(shape) or any(m > n for i, (m, n) in enumerate(zip(index, shape, strict=True)) if i != place):
         raise ShapeError(f"{caller}: index {index} does not fit {name} {shape} along axis {place}")
 
 
 def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
     """`gather` with the other axes broadcast; without `dim` from the flattened Tensor. Negative indices count back."""
-    from .elementwise import where
+    from .choice import where
 
     x, index = tensor_arg("take_along_dim", "input", input), tensor_arg("take_along_dim", "indices", indices)
     if dim is None:
@@ -411,53 +368,8 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
     return _gathered("take_along_dim", wide[0], place, wide[1])
 
 
-def _written(caller: str, input: Tensor, dim: int, index: Any, source: Any) -> tuple[Tensor, Array, int, Tensor]:
-    """(input, index, axis, the part of the source that index names), none of them without axes."""
-    x = tensor_arg(caller, "input", input)
-    if not isinstance(source, Tensor):
-        source = Tensor(array_module(x.data).full(np.shape(getattr(index, "data", index)), source, x.dtype))
-    same_kind(caller, input=x, src=source)
-    place = axis(caller, dim, x.ndim)
-    places = _checked_index(caller, x, place, tensor_arg(caller, "index", index))
-    picks, line, source = (places.reshape(1) if places.ndim == 0 else places), _line(x), _line(source)
-    if picks.size:
-        _check_fit(caller, "input", picks.shape, line.shape, place)
-        _check_fit(caller, "src", picks.shape, source.shape, -1)
-    return line, picks, place, GetItem(tuple(slice(n) for n in picks.shape))(source) if picks.size else source
-
-
-@in_float32
-def scatter(
-    input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None, reduce: str | None = None
-) -> Tensor:
-    """A copy of input with y[index[i, j], j] = src[i, j] for dim 0, and so on; `src` may be a number, called `value`.
-
-    `reduce` 'add' or 'multiply' combines with what is there. Without it, a place that is named twice gets one of the
-    elements, which one is not defined, and nor is the gradient.
-    """
-    if (src is None) == (value is None):
-        raise ArgumentError("scatter: give src or value, one of them")
-    if reduce not in (None, "add", "multiply"):
-        raise ArgumentError(f"scatter: reduce must be None, 'add' or 'multiply', got {reduce!r}")
-    x, places, place, source = _written("scatter", input, dim, index, value if src is None else src)
-    if places.size == 0:
-        y = x.clone()
-    elif reduce == "add":
-        y = x + GatherAdjoint(places, place, x.shape)(source)
-    else:
-        y = (Put if reduce is None else PutProduct)(places, place)(x, source)
-    return y if input.ndim else GetItem((0,))(y)
-
-
-@in_float32
-def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
-    """input with src[i, j] added at [index[i, j], j] for dim 0, and so on; repeated places sum."""
-    x, places, place, source = _written("scatter_add", input, dim, index, tensor_arg("scatter_add", "src", src))
-    y = x + GatherAdjoint(places, place, x.shape)(source) if places.size else x.clone()
-    return y if input.ndim else GetItem((0,))(y)
-
-
-def _checked_index(caller: str, x: Tensor, place: int, index: Any) -> Array:
+def checked_index(caller: str, x: Tensor, place: int, index: Any) -> Array:
+    """A copy of the integers in `index`, each a place along an axis of x."""
     places = array_module(x.data).array(index.data if isinstance(index, Tensor) else index)  # a copy, for backward
     if places.dtype.kind not in "iu" or (places.dtype == np.uint8 and places.size):
         raise DTypeError(f"{caller}: index must be integers of 32 or 64 bits, got {places.dtype}")

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from ..engine import Array, Op, Tensor
-from ..errors import DTypeError, ShapeError
+from ..errors import ArgumentError, DTypeError, ShapeError
 from ..kernels import matmul as kernel
-from .checks import check_broadcast, is_float, same_kind, tensor_arg, wide
+from .checks import axis, check_broadcast, is_float, same_kind, tensor_arg, wide
 from .halves import in_float32
-from .shape import reshape, sum_to
+from .shape import permute, reshape, sum_to
 
 
 class MatMul(Op):
@@ -133,6 +133,46 @@ def outer(input: Tensor, vec2: Tensor) -> Tensor:
         if t.ndim != 1:
             raise ShapeError(f"outer: {name} must be a vector, got shape {t.shape}")
     return reshape(a, -1, 1) * b
+
+
+def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
+    """The sum of products over pairs of axes: the last `dims` of a with the first of b, or ([of a], [of b])."""
+    caller = "tensordot"
+    same_kind(caller, a=a, b=b)
+    if isinstance(dims, int):
+        if not 0 <= dims <= min(a.ndim, b.ndim):
+            raise ArgumentError(f"{caller}: dims must be between 0 and {min(a.ndim, b.ndim)}, got {dims}")
+        dims = list(range(a.ndim - dims, a.ndim)), list(range(dims))
+    pairs = dims.tolist() if isinstance(dims, Tensor) else dims
+    left, right = ([axis(caller, d, t.ndim) for d in ds] for ds, t in zip(pairs, (a, b), strict=True))
+    if len(left) != len(right) or len(set(left)) != len(left) or len(set(right)) != len(right):
+        raise ShapeError(f"{caller}: axes {left} of {a.shape} and {right} of {b.shape} (dims) do not pair up")
+    for i, j in zip(left, right, strict=True):
+        if a.shape[i] != b.shape[j] and 1 not in (a.shape[i], b.shape[j]):
+            raise ShapeError(f"{caller}: axis {i} of {a.shape} and {j} of {b.shape} (dims) differ in size")
+        if a.shape[i] != b.shape[j]:  # a size of 1 is stretched
+            a, b = sum_to(a, _shrunk(a, i, b.shape[j])), sum_to(b, _shrunk(b, j, a.shape[i]))
+    rows, columns = ([i for i in range(t.ndim) if i not in used] for t, used in ((a, left), (b, right)))
+    count = math.prod(a.shape[i] for i in left)
+    outer_shape = [a.shape[i] for i in rows], [b.shape[i] for i in columns]
+    first = reshape(permute(a, rows + left), math.prod(outer_shape[0]), count)
+    second = reshape(permute(b, right + columns), count, math.prod(outer_shape[1]))
+    return reshape(matmul(first, second), (*outer_shape[0], *outer_shape[1]))
+
+
+def _shrunk(t: Tensor, place: int, size: int) -> tuple[int, ...]:
+    """The shape of t with an axis of 1 where its partner has one."""
+    return tuple(min(n, size) if i == place else n for i, n in enumerate(t.shape))
+
+
+def inner(input: Tensor, other: Tensor) -> Tensor:
+    """The sum of products over the last axis of both: y[i, j] = Σ_k input[i, k] · other[j, k]; a number multiplies."""
+    same_kind("inner", input=input, other=other)
+    if not input.ndim or not other.ndim:
+        return input * other
+    if input.shape[-1] != other.shape[-1]:
+        raise ShapeError(f"inner: input {input.shape} and other {other.shape} differ in their last axis")
+    return tensordot(input, other, ([-1], [-1]))
 
 
 @in_float32

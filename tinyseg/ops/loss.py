@@ -13,7 +13,8 @@ from ..errors import ArgumentError, BoundsError, DTypeError, ShapeError
 from ..kernels import softmax as kernel
 from .activation import log_softmax, sigmoid, softmax
 from .checks import floating, is_float, numbers, same_kind, tensor_arg
-from .elementwise import exp, where
+from .choice import where
+from .elementwise import exp
 from .halves import in_float32
 from .pointwise_loss import binary_cross_entropy_with_logits, reduced, refuse_old
 from .reduce import mean, sum

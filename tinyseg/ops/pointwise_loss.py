@@ -10,7 +10,8 @@ from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, ShapeError
 from .activation import logsigmoid
 from .checks import as_tensor, check_broadcast, is_float, numbers, same_kind, tensor_arg
-from .elementwise import abs_, clamp, exp, log, square, where
+from .choice import clamp, where
+from .elementwise import abs_, exp, log, square
 from .halves import in_float32
 from .reduce import mean, sum
 from .shape import unsqueeze

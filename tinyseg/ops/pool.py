@@ -18,7 +18,8 @@ from ..kernels import pool as kernel
 from ..kernels.pool import PoolGeometry
 from ..kernels.resize import area_taps
 from .checks import floating, is_float, pair, real, tensor_arg
-from .elementwise import abs_, where
+from .choice import where
+from .elementwise import abs_
 from .halves import in_float32
 from .pad import pad
 from .resize import Resize
@@ -35,26 +36,25 @@ class MaxPool2d(Op):
 
     def forward(self, x: Array) -> tuple[Array, Array]:
         self.size = x.shape[-2:]
-        y, self.indices = kernel.max_forward(x, self.geometry)
+        y, self.indices = self.largest(x)
         return y, self.indices
+
+    def largest(self, x: Array) -> tuple[Array, Array]:
+        """The maxima and their places."""
+        return kernel.max_forward(x, self.geometry)
 
     def backward(self, gy: Tensor, _: None) -> Tensor:
         return PoolScatter(self.indices, self.size)(gy)
 
 
-class AdaptiveMaxPool2d(Op):
-    """y = largest x in each of `windows` windows that share out the plane, and where it was"""
+class AdaptiveMaxPool2d(MaxPool2d):
+    """y = largest x in each of OH x OW windows that share out the plane, and where it was"""
 
-    windows: Pair
-    outputs = ("y", "indices")
+    geometry: Any  # (OH, OW)
 
-    def forward(self, x: Array) -> tuple[Array, Array]:
-        self.size = x.shape[-2:]
-        y, self.indices = kernel.adaptive_max_forward(x, self.windows)
-        return y, self.indices
-
-    def backward(self, gy: Tensor, _: None) -> Tensor:
-        return PoolScatter(self.indices, self.size)(gy)
+    def largest(self, x: Array) -> tuple[Array, Array]:
+        """The maxima and their places."""
+        return kernel.adaptive_max_forward(x, self.geometry)
 
 
 class MaxUnpool2d(Op):

@@ -16,6 +16,7 @@ from ..errors import ArgumentError, ShapeError
 from .checks import axes, axis, floating, is_float, numbers, real, tensor_arg
 from .choice import maximum, minimum, where
 from .elementwise import exp, log, sqrt
+from .functions import logaddexp
 from .halves import in_float32, sum_type
 from .indexing import Gather, GetItem
 from .shape import Flip, Shape, broadcast_to, cat, flatten, reshape, squeeze
@@ -26,6 +27,13 @@ class Extremes(NamedTuple):
 
     values: Tensor
     indices: Tensor
+
+
+class Bounds(NamedTuple):
+    """What `aminmax` returns."""
+
+    min: Tensor
+    max: Tensor
 
 
 def _kept(shape: Shape, reduced: Shape) -> Shape:
@@ -218,6 +226,42 @@ def cumprod(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     return _narrowed(y, input, dtype)
 
 
+def logcumsumexp(input: Tensor, dim: int) -> Tensor:
+    """log of the running sum of e^x along axis `dim`, without overflow: in steps of 1, 2, 4, ... as `cumprod`."""
+    given = floating("logcumsumexp", input)
+    place = axis("logcumsumexp", dim, given.ndim)
+    x = _widened("logcumsumexp", given, None)
+    y, n, back = x.clone(), x.shape[place] if x.ndim else 1, 1
+    before = (slice(None),) * place
+    while back < n:
+        done, rest = GetItem((*before, slice(0, back)))(y), GetItem((*before, slice(back, n)))(y)
+        y = cat([done, logaddexp(rest, GetItem((*before, slice(0, n - back)))(y))], place)
+        back *= 2
+    return y.to(given.dtype)
+
+
+def cummax(input: Tensor, dim: int) -> Extremes:
+    """The largest element so far along axis `dim`, as (values, indices): of equals the latest; NaN stays."""
+    return _running("cummax", input, dim)
+
+
+def cummin(input: Tensor, dim: int) -> Extremes:
+    """The smallest element so far along axis `dim`, as (values, indices): of equals the latest; NaN stays."""
+    return _running("cummin", input, dim)
+
+
+def _running(caller: str, input: Tensor, dim: int) -> Extremes:
+    x = tensor_arg(caller, "input", input)
+    place = axis(caller, dim, x.ndim)
+    xp, line = array_module(x.data), x if x.ndim else reshape(x, 1)
+    running = (xp.maximum if caller == "cummax" else xp.minimum).accumulate(line.data, axis=place)
+    steps = xp.arange(line.shape[place]).reshape([-1 if i == place else 1 for i in range(line.ndim)])
+    reached = (line.data == running) | (line.data != line.data)  # a NaN is reached by every NaN
+    indices = xp.maximum.accumulate(xp.where(reached, steps, 0), axis=place).astype(np.int64)
+    values = Gather(indices, place)(line)
+    return Extremes(reshape(values, x.shape), Tensor(indices.reshape(x.shape)))
+
+
 def _widened(caller: str, input: Tensor, dtype: Any) -> Tensor:
     """The input in the type to compute in: int64 for integers and booleans, float32 for half types."""
     x = tensor_arg(caller, "input", input)
@@ -251,6 +295,39 @@ def _extreme(caller: str, input: Tensor, dim: Any, keepdim: bool, smallest: bool
 def _refuse_empty(caller: str, x: Tensor, reduced: Shape) -> None:
     if builtins.any(x.shape[i] == 0 for i in reduced):
         raise ShapeError(f"{caller}: shape {x.shape} has no element to choose along axes {reduced}")
+
+
+def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> Bounds:
+    """The smallest and the largest element, (min, max), of all or along axis `dim`; equal ones share the gradient."""
+    place = None if dim is None else axis("aminmax", dim, tensor_arg("aminmax", "input", input).ndim)
+    if input.ndim == 0:
+        place = None
+    return Bounds(*(_extreme("aminmax", input, place, keepdim, smallest=s) for s in (True, False)))
+
+
+def nansum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """`sum` of what is not NaN."""
+    return sum(_without_nan("nansum", input), dim, keepdim, dtype=dtype)
+
+
+def nanmean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """`mean` of what is not NaN."""
+    x = tensor_arg("nanmean", "input", input)
+    real("nanmean", input=x)
+    count = sum(Tensor(x.data == x.data), dim, keepdim)
+    x = x if dtype is None else x.to(dtype)
+    return nansum(x, dim, keepdim) / count.to(x.dtype)
+
+
+def _without_nan(caller: str, input: Any) -> Tensor:
+    x = tensor_arg(caller, "input", input)
+    return where(Tensor(x.data == x.data), x, 0.0) if is_float(x.dtype) else x
+
+
+def count_nonzero(input: Tensor, dim: Any = None) -> Tensor:
+    """How many elements over `dim` are not 0."""
+    x = tensor_arg("count_nonzero", "input", input)
+    return Sum(_reduced("count_nonzero", dim, x.ndim), False)(Tensor(x.data != 0))
 
 
 def max(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
@@ -343,4 +420,4 @@ def _logical(caller: str, input: Tensor, dim: Any, keepdim: bool) -> Tensor:
 
 def numel(input: Tensor) -> int:
     """Number of elements."""
-    return int(flatten(input).shape[0])
+    return int(tensor_arg("numel", "input", input).data.size)

@@ -2,6 +2,7 @@
 
 from ..nn.clip import clip_grad_norm_
 from . import schedules as lr_scheduler
+from .adafactor import Adafactor
 from .adam import Adam, AdamW
 from .ema import EMA
 from .optimizer import Optimizer

@@ -15,7 +15,7 @@ from ..device import array_module
 from ..engine import Array
 from ..kernels import elementwise
 
-__all__ = ["adam_update", "rmsprop_update", "sgd_update", "updates_for"]
+__all__ = ["adafactor_update", "adam_update", "rmsprop_update", "sgd_update", "updates_for"]
 
 
 def updates_for(p: Array, g: Array) -> Any:
@@ -101,6 +101,47 @@ def rmsprop_update(
         momentum_buffer += change
         change = momentum_buffer
     p -= lr * change
+
+
+def adafactor_update(
+    p: Array,
+    g: Array,
+    row_var: Array | None,
+    col_var: Array | None,
+    variance: Array | None,
+    *,
+    step: int,
+    lr: float,
+    beta2_decay: float,
+    eps1: float,
+    eps2: float,
+    d: float,
+    weight_decay: float,
+) -> None:
+    """The step of Adafactor, see there; with `variance` instead of means over rows and columns for vectors."""
+    if p.size == 0:
+        return
+    new = float(step) ** beta2_decay  # the share of the new gradient in the running means
+    rate = max(eps2, _root_mean_square(p)) * min(lr, step**-0.5)
+    if weight_decay:
+        p *= 1 - lr * weight_decay
+    squares = g * g
+    if row_var is not None and col_var is not None:
+        row_var += new * (squares.mean(axis=-1, keepdims=True) - row_var)
+        col_var += new * (squares.mean(axis=-2, keepdims=True) - col_var)
+        xp = array_module(p)
+        v = row_var * (col_var / xp.maximum(row_var.mean(axis=-2, keepdims=True), eps1))
+    else:
+        assert variance is not None
+        variance += new * (squares - variance)
+        v = variance
+    update = g / array_module(p).sqrt(array_module(p).maximum(v, eps1 * eps1))
+    p -= (rate / max(1.0, _root_mean_square(update) / d)) * update
+
+
+def _root_mean_square(x: Array) -> float:
+    wide = x.astype(np.float32) if x.dtype.itemsize < 4 else x
+    return float((wide * wide).mean() ** 0.5)
 
 
 def _decayed(p: Array, g: Array, weight_decay: float) -> Array:

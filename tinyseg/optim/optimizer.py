@@ -130,6 +130,10 @@ class Optimizer:
             group.update({key: value for key, value in saved.items() if key in known})
         self.state = {p: {k: t for k, t in entries.items() if t is not None} for p, entries in state.items()}
 
+    def shape_of(self, name: str, p: Tensor) -> tuple[int, ...]:
+        """The shape of an entry of the state of `p`."""
+        return p.shape
+
     def _loaded(self, p: Tensor, name: str, value: Any) -> Any:
         """A copy of a saved entry: like its parameter, except the count of steps, a float32 on the CPU."""
         if value is None:
@@ -137,7 +141,7 @@ class Optimizer:
         array = np.asarray(as_array("load_state_dict", name, value))
         if name == "step":
             return Tensor(array.reshape(()).astype(np.float32))
-        if array.shape != p.shape:
+        if array.shape != self.shape_of(name, p):
             raise CheckpointError(
                 f"{self._name}.load_state_dict: {name} has shape {array.shape}, its parameter {p.shape}"
             )

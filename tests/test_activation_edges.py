@@ -1,0 +1,49 @@
+"""Activations at NaN, the infinities and the zeros beside PyTorch: values and gradients."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+import tinyseg as ts
+
+EDGES = [math.nan, math.inf, -math.inf, 0.0, -0.0, 3.0, -3.0, 6.0, 1.0, -1.0, 0.5, -0.5]
+NAMES = """relu relu6 hardtanh leaky_relu elu celu selu hardsigmoid hardswish hardshrink softshrink softsign tanhshrink
+    silu mish gelu softplus sigmoid logsigmoid tanh"""
+CALLS = {
+    **{name: lambda m, x, n=name: getattr(m.nn.functional, n)(x) for name in NAMES.split()},
+    "gelu, tanh": lambda m, x: m.nn.functional.gelu(x, approximate="tanh"),
+    "threshold": lambda m, x: m.nn.functional.threshold(x, 0.5, -1.0),
+    "prelu": lambda m, x: m.nn.functional.prelu(x, m.full((1,), 0.25, dtype=x.dtype)),
+    "abs": lambda m, x: m.abs(x),
+    "sign": lambda m, x: m.sign(x),
+    "clamp": lambda m, x: m.clamp(x, -1.0, 1.0),
+}
+
+
+def theirs(call, value, dtype, size):
+    """PyTorch's (value, gradient) where `size` elements are `value`."""
+    x = torch.full((size,), value, dtype=dtype, requires_grad=True)
+    y = call(torch, x)
+    (g,) = torch.autograd.grad(y, [x], torch.full_like(y, 2.0))
+    return y[0].item(), g[0].item()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", CALLS)
+def test_edges(name, dtype):
+    x = ts.tensor(EDGES, dtype=dtype, requires_grad=True)
+    y = CALLS[name](ts, x)
+    (g,) = ts.grad(y, [x], ts.full(y.shape, 2.0, dtype=y.dtype))
+    for place, value in enumerate(EDGES):
+        # At NaN, and gelu at infinity, PyTorch differs with itself: its loops for single elements and for vectors.
+        allowed = [theirs(CALLS[name], value, getattr(torch, dtype), size) for size in (1, 64)]
+        if not (math.isnan(value) or (name == "gelu" and value == math.inf)):
+            np.testing.assert_array_equal(np.isnan(allowed[0]), np.isnan(allowed[1]))
+        ours = y.data[place], g.data[place]
+        assert any(np.allclose(ours, pair, rtol=1e-6, atol=1e-6, equal_nan=True) for pair in allowed), (
+            value,
+            ours,
+            allowed,
+        )
