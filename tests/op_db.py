@@ -1,10 +1,10 @@
-"""PyTorch's operator database as the oracle: what it offers, what of it applies here, and the four checks.
+"""PyTorch's operator database as the oracle: what it offers, and what of it applies here.
 
 An `OpInfo` names an operator and draws sample inputs, and inputs that must raise. Whatever operator resolves in tinyseg
 under PyTorch's own name is checked, so coverage grows with the library and nothing has to be registered: see `offered`.
 
 `planned` says, without running anything of ours, which samples a check runs on and why each of the others does not
-apply. The checks run the plan and `tests.parity` prints it, so the page states what the tests check.
+apply. The checks (`tests.op_db_checks`) run the plan and `tests.parity` prints it, so the page states what they check.
 """
 
 from __future__ import annotations
@@ -13,9 +13,7 @@ import collections
 import contextlib
 import functools
 import inspect
-import pathlib
 import random
-import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,17 +22,13 @@ from typing import Any
 import numba
 import numpy as np
 import torch
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import tinyseg as ts
 from tests import op_db_tables as tables
-from tests.cases import listed
-from tinyseg.errors import TinysegError
 
 KINDS = ("values", "gradients", "second derivatives", "errors")
 TOLERANCE = {"values": 1e-9, "gradients": 1e-7, "second derivatives": 1e-6}
 DEFAULT_LAYOUTS = (torch.preserve_format, torch.contiguous_format, torch.strided)  # what every Tensor has here
-SOURCES = [pathlib.Path(ts.__file__).resolve().parent, pathlib.Path(ts.__file__).resolve().parent.parent / "kernels"]
 
 
 @contextlib.contextmanager
@@ -215,7 +209,7 @@ def planned(entry: Entry, kind: str) -> Plan:
         reason = reason_against(entry, sample)
         if reason is None and kind == "errors" and entry.name in tables.ACCEPTED:
             reason = "accepted here" if tables.ACCEPTED[entry.name][0](sample) else None
-        if reason is None and kind in KINDS[1:3] and not any(map(_takes_gradient, flat(_arguments(sample)))):
+        if reason is None and kind in KINDS[1:3] and not any(map(takes_gradient, flat(arguments(sample)))):
             reason = "nothing to differentiate"
         if reason is None and kind == KINDS[2] and tables.NOT_TWICE.get(entry.name, _never)(sample):
             reason = "not differentiable twice"
@@ -234,7 +228,7 @@ def _never(sample: Any) -> bool:
     return False
 
 
-def _arguments(sample: Any) -> tuple[Any, ...]:
+def arguments(sample: Any) -> tuple[Any, ...]:
     """What follows from the sample, (positional, by name), without a layout that is the only one here."""
     return (sample.input, *sample.args), {k: v for k, v in sample.kwargs.items() if not _is_layout(v)}
 
@@ -243,7 +237,7 @@ def _is_layout(value: Any) -> bool:
     return isinstance(value, torch.memory_format | torch.layout)
 
 
-def _takes_gradient(value: Any) -> bool:
+def takes_gradient(value: Any) -> bool:
     return isinstance(value, torch.Tensor) and value.requires_grad
 
 
@@ -253,7 +247,7 @@ def arguments_of(entry: Entry, plan: Plan) -> set[str]:
     signature = inspect.signature(entry.function)
     variadic = {p.name for p in signature.parameters.values() if p.kind is p.VAR_KEYWORD}
     for sample in plan.samples:
-        given, keywords = _arguments(sample)
+        given, keywords = arguments(sample)
         with contextlib.suppress(TypeError):
             bound = signature.bind(*given, **keywords).arguments
             names |= {k for n, v in bound.items() for k in (v if n in variadic else [n])}
@@ -336,169 +330,3 @@ def close(ours: Any, theirs: Any, tolerance: float, what: str) -> None:
     scale = max(1.0, float(np.abs(theirs[np.isfinite(theirs)]).max(initial=0.0)))
     apart = ~np.isclose(ours, theirs, rtol=0, atol=tolerance * scale, equal_nan=True)
     assert not apart.any(), f"{what}: {ours[apart][:3]}, PyTorch: {theirs[apart][:3]} ({apart.sum()} of {apart.size})"
-
-
-# --- the checks: each takes a sample and raises AssertionError -------------------------------------------------------
-
-
-def theirs_of(entry: Entry, sample: Any) -> list[Any]:
-    """PyTorch's outputs."""
-    with quiet():
-        return listed(entry.info.op(sample.input, *sample.args, **sample.kwargs))
-
-
-def ours_of(entry: Entry, sample: Any, memo: dict[int, ts.Tensor], function: Any = None) -> list[Any]:
-    """Our outputs, of the entry's function or of another way to call it; `memo` keeps our leaves."""
-    given, keywords = (converted(v, memo) for v in _arguments(sample))
-    return listed((function or entry.function)(*given, **keywords))
-
-
-def check_values(entry: Entry, sample: Any, tolerance: float, shapes_only: bool = False) -> None:
-    """Every output, by our function and by our method of the same name where that is another function."""
-    theirs = theirs_of(entry, sample)
-    method = getattr(ts.Tensor, entry.name, None)
-    ways = [entry.function]
-    if entry.path == f"ts.{entry.name}" and callable(method) and method is not entry.function:
-        ways += [method] if isinstance(sample.input, torch.Tensor) and entry.name not in tables.CALLED_OTHERWISE else []
-    for function in ways:
-        ours = ours_of(entry, sample, {}, function)
-        assert len(ours) == len(theirs), f"{len(ours)} outputs, PyTorch: {len(theirs)}"
-        for y, t in zip(ours, theirs, strict=True):
-            if shapes_only:
-                assert (tuple(y.shape), y.dtype) == (tuple(t.shape), numpy_type(t.dtype)), "shape and type"
-            else:
-                close(y, t, tolerance, "value")
-
-
-@dataclass
-class Derivatives:
-    """Gradients of one sample on both sides for the same random weights u of the outputs."""
-
-    ours: list[Any]
-    theirs: list[Any]
-    leaves: list[Any]  # ours: the inputs and u
-    their_leaves: list[Any]
-
-
-def gradients(entry: Entry, sample: Any, create_graph: bool) -> Derivatives | None:
-    """d<u, outputs>/d(inputs) on both sides; None where no output depends on an input (a cast to integers)."""
-    memo: dict[int, ts.Tensor] = {}
-    inputs = list({id(t): t for t in flat(_arguments(sample)) if _takes_gradient(t)}.values())
-    theirs, ours = theirs_of(entry, sample), ours_of(entry, sample, memo)
-    pairs = [(y, t) for y, t in zip(ours, theirs, strict=True) if isinstance(t, torch.Tensor) and t.requires_grad]
-    if not pairs:
-        assert not any(isinstance(y, ts.Tensor) and y.requires_grad for y in ours), "a graph where PyTorch has none"
-        return None
-    rng = np.random.default_rng(0)
-    weights = [np.asarray(rng.standard_normal(tuple(t.shape))) for _, t in pairs]
-    their_us = [
-        torch.tensor(u, requires_grad=create_graph).to(t.dtype) for u, (_, t) in zip(weights, pairs, strict=True)
-    ]
-    our_us = [
-        ts.tensor(u.astype(y.dtype), requires_grad=create_graph) for u, (y, _) in zip(weights, pairs, strict=True)
-    ]
-    xs = [memo[id(t)] for t in inputs]
-    assert any(y.requires_grad for y, _ in pairs), "no graph where PyTorch has one"
-    ys, us = zip(*[(y, u) for (y, _), u in zip(pairs, our_us, strict=True) if y.requires_grad], strict=True)
-    with quiet():
-        found = torch.autograd.grad(
-            [t for _, t in pairs], inputs, their_us, create_graph=create_graph, materialize_grads=True
-        )
-    gs = ts.grad(ys, xs, us, create_graph=create_graph, materialize_grads=True)
-    return Derivatives(list(gs), list(found), [*xs, *our_us], [*inputs, *their_us])
-
-
-def check_gradients(entry: Entry, sample: Any, tolerance: float) -> None:
-    """The gradient of every input that requires one."""
-    d = gradients(entry, sample, create_graph=False)
-    for g, t in zip(d.ours, d.theirs, strict=True) if d else ():
-        close(g, t, tolerance, "gradient")
-
-
-def check_second_derivatives(entry: Entry, sample: Any, tolerance: float) -> None:
-    """The gradient of <v, gradient>, with respect to the inputs and to the weights u of the outputs.
-
-    Where PyTorch has no second derivative, ours is checked against differences.
-    """
-    if not entry.info.supports_gradgrad:
-        check_by_differences(entry, sample)
-        return
-    d = gradients(entry, sample, create_graph=True)
-    if d is None:
-        return
-    rng = np.random.default_rng(1)
-    vs = [rng.standard_normal(tuple(t.shape)) for t in d.theirs]
-    with quiet():
-        total = sum((t * torch.tensor(v).to(t.dtype)).sum() for t, v in zip(d.theirs, vs, strict=True))
-        theirs = [torch.zeros_like(t) for t in d.their_leaves]
-        if total.requires_grad:
-            theirs = torch.autograd.grad(total, d.their_leaves, materialize_grads=True)
-    ours = sum((g * ts.tensor(v.astype(g.dtype))).sum() for g, v in zip(d.ours, vs, strict=True))
-    gs = [ts.zeros_like(x) for x in d.leaves]
-    if ours.requires_grad:
-        gs = ts.grad(ours, d.leaves, materialize_grads=True)
-    for g, t in zip(gs, theirs, strict=True):
-        close(g, t.detach(), tolerance, "second derivative")
-
-
-def check_by_differences(entry: Entry, sample: Any) -> None:
-    """Our first and second derivatives against central differences."""
-    memo: dict[int, ts.Tensor] = {}
-    given, keywords = (converted(v, memo) for v in _arguments(sample))
-    leaves = [x for x in memo.values() if x.requires_grad]
-
-    def function(*xs: ts.Tensor) -> list[Any]:
-        swapped = dict(zip(map(id, leaves), xs, strict=True))
-        return listed(entry.function(*replaced(given, swapped), **replaced(keywords, swapped)))
-
-    assert ts.gradcheck(function, leaves, order=2, atol=1e-5, rtol=1e-4)
-
-
-def replaced(value: Any, swapped: dict[int, Any]) -> Any:
-    """Nested arguments with some Tensors exchanged."""
-    if isinstance(value, list | tuple):
-        return type(value)(replaced(v, swapped) for v in value)
-    if isinstance(value, dict):
-        return {k: replaced(v, swapped) for k, v in value.items()}
-    return swapped.get(id(value), value)
-
-
-def check_error(entry: Entry, sample: Any) -> None:
-    """One of our errors, raised by our code, whose message names the function."""
-    try:
-        ours_of(entry, sample, {})
-    except Exception as error:
-        raised = error
-    else:
-        raise AssertionError("no error")
-    ours = isinstance(raised, TinysegError) and isinstance(raised, ValueError | TypeError | RuntimeError | IndexError)
-    assert ours, f"{type(raised).__name__}, not an error of ours: {raised}"
-    raised_in = pathlib.Path(traceback.extract_tb(raised.__traceback__)[-1].filename).resolve()
-    assert any(folder in raised_in.parents for folder in SOURCES), f"raised in {raised_in}"
-    names = {entry.name.rpartition(".")[2].strip("_"), getattr(entry.function, "__name__", "").strip("_")}
-    names |= {name.removeprefix("r") for name in names}  # __radd__ is add
-    names.add(tables.SPEAKS_AS.get(entry.name, ""))
-    assert any(name and name in str(raised) for name in names), f"the message names no function: {raised}"
-
-
-def failures(entry: Entry, kind: str) -> list[str]:
-    """A line for each sample of the plan on which the check fails."""
-    plan = planned(entry, kind)
-    check = {
-        "values": check_values,
-        "gradients": check_gradients,
-        "second derivatives": check_second_derivatives,
-        "errors": lambda entry, sample, _: check_error(entry, sample),
-    }[kind]
-    runs = [(s, functools.partial(check, entry, s, TOLERANCE.get(kind, 0.0))) for s in plan.samples]
-    runs += [(s, functools.partial(check_values, entry, s, 0.0, shapes_only=True)) for s in plan.shapes_only]
-    runs += [(s, functools.partial(ours_of, entry, s, {})) for s in plan.accepted]
-    found = []
-    with one_thread(), sdpa_kernel(SDPBackend.MATH):  # the attention of PyTorch that has second derivatives
-        for sample, run in runs:
-            try:
-                run()
-            except Exception as error:
-                line = str(error).splitlines()[0] if str(error) else ""
-                found.append(f"{described(_arguments(sample))}: {type(error).__name__}: {line}")
-    return found

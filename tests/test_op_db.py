@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests import op_db, parity
+from tests import op_db, op_db_checks, parity
 from tests import op_db_names as names
 from tests import op_db_tables as tables
 
@@ -19,7 +19,7 @@ def item(entry: op_db.Entry, kind: str):
 
 @pytest.mark.parametrize(("entry", "kind"), [item(*i) for i in ITEMS])
 def test_agrees_with_pytorch(entry: op_db.Entry, kind: str):
-    found = op_db.failures(entry, kind)
+    found = op_db_checks.failures(entry, kind)
     lines = "\n".join(found[:20])
     assert not found, f"{entry.id}, {kind}: {len(found)} samples fail\n{lines}"
 
