@@ -30,6 +30,29 @@ def theirs(call, value, dtype, size):
     return y[0].item(), g[0].item()
 
 
+BENT = {
+    "elu": lambda m, x: m.nn.functional.elu(x, -0.15),
+    "celu": lambda m, x: m.nn.functional.celu(x, 0.5),
+    "selu": lambda m, x: m.nn.functional.selu(x),
+}
+
+
+@pytest.mark.parametrize("name", BENT)
+def test_the_second_derivative_where_an_exponential_meets_a_line(name):
+    """At 0 the first derivative is the left one, the second is 0: PyTorch's convention."""
+    values = [0.0, -0.0, 1e-300, -1e-300, -1e-8, -2.0, 2.0]
+    found = []
+    for m, grad, x in (
+        (ts, ts.grad, ts.tensor(values, dtype=ts.float64, requires_grad=True)),
+        (torch, torch.autograd.grad, torch.tensor(values, dtype=torch.float64, requires_grad=True)),
+    ):
+        y = BENT[name](m, x)
+        (g,) = grad(y.sum(), [x], create_graph=True)
+        (h,) = grad((g * g).sum(), [x], create_graph=True)
+        found.append([y.tolist(), g.tolist(), h.tolist()])
+    np.testing.assert_allclose(*found, rtol=1e-7, atol=0)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", CALLS)
 def test_edges(name, dtype):

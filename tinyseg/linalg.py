@@ -7,7 +7,7 @@ from typing import Any
 
 from .engine import Tensor
 from .errors import ArgumentError, ShapeError
-from .ops.checks import axes, tensor_arg
+from .ops.checks import axes, tensor_arg, wide
 from .ops.distance import vector_norm_of
 from .ops.reduce import amax, amin
 
@@ -43,18 +43,20 @@ def norm(A: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = False, *, 
 
 
 def _matrix_norm(caller: str, A: Tensor, ord: Any, dim: Any, keepdim: bool, dtype: Any) -> Tensor:
-    x = tensor_arg(caller, "A", A)
+    given = tensor_arg(caller, "A", A)
+    given = given if dtype is None else given.to(dtype)
+    x = wide(given)
     places = [i % x.ndim for i in dim] if len(axes(caller, dim, x.ndim)) == 2 else []
     if not places:
         raise ShapeError(f"{caller}: dim must name two axes of A, got {dim!r} of shape {x.shape}")
     if ord == "fro":
-        return vector_norm_of(caller, x, 2, places, keepdim, dtype)
+        return vector_norm_of(caller, given, 2, places, keepdim, None)
     if ord not in (1, -1, math.inf, -math.inf):
         raise ArgumentError(f"{caller}: ord must be 'fro', 1, -1, inf or -inf, got {ord!r}; it needs singular values")
     summed, chosen = places if abs(ord) == 1 else reversed(places)
-    sums = vector_norm_of(caller, x, 1, summed, True, dtype)
+    sums = vector_norm_of(caller, x, 1, summed, True, None)
     if ord > 0 and sums.shape[chosen] == 0:  # the largest of no sums is 0
         y = sums.sum(chosen, True)
     else:
         y = (amax if ord > 0 else amin)(sums, chosen, True)
-    return y if keepdim else y.squeeze(tuple(places))
+    return (y if keepdim else y.squeeze(tuple(places))).to(given.dtype)

@@ -20,6 +20,7 @@ from ..kernels import softmax as kernel
 from .checks import as_tensor, axis, floating, is_float, numbers, same_kind, tensor_arg, wide
 from .choice import Where, clamp, where
 from .elementwise import abs_, exp
+from .functions import Sigmoid
 from .halves import in_float32, is_half
 from .reduce import sum
 from .shape import broadcast_to, chunk, reshape
@@ -49,17 +50,24 @@ class ReluGrad(Op):
         return ReluGrad(self.positive)(gy)
 
 
-class Sigmoid(Op):
-    """y = 1 / (1 + e^-x),  dy/dx = y (1 - y)"""
+class Elu(Op):
+    """y = x where positive, else α (e^(s x) - 1),  dy/dx = α s e^(s x)
 
-    saves = {"y": "x"}
+    At 0 the first derivative is that of the left side, and the second is 0, as in PyTorch.
+    """
+
+    alpha: float
+    s: float
+    saves = {"x": "x"}
 
     def forward(self, x: Array) -> Array:
-        return fused.sigmoid(x)
+        xp = array_module(x)
+        return xp.where(x > 0, x, xp.expm1(xp.minimum(x, 0) * self.s) * self.alpha)
 
     def backward(self, gy: Tensor) -> Tensor:
-        (y,) = self.saved
-        return gy * y * (1.0 - y)
+        (x,) = self.saved
+        slope = exp(where(Tensor(x.data >= 0), 0.0, x) * self.s) * (self.alpha * self.s)
+        return gy * where(Tensor(x.data > 0), 1.0, slope)
 
 
 class Tanh(Op):
@@ -213,22 +221,22 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = Fals
     return where(Tensor(x.data > 0), x, x * negative_slope)
 
 
+@in_float32
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """x where positive, else α (e^x - 1)."""
-    x = floating("elu", input)
-    positive = Tensor(x.data > 0)
-    return where(positive, x, (exp(where(positive, 0.0, x)) - 1.0) * alpha)
+    return Elu(alpha, 1.0)(floating("elu", input))
 
 
+@in_float32
 def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """x where positive, else α (e^(x/α) - 1): its slope at 0 is 1 for every α. **Source** Barron 2017."""
     x = floating("celu", input)
     if alpha == 0:
         raise ArgumentError("celu: alpha must not be 0")
-    positive = Tensor(x.data > 0)
-    return where(positive, x, (exp(where(positive, 0.0, x) / alpha) - 1.0) * alpha)
+    return Elu(alpha, 1.0 / alpha)(x)
 
 
+@in_float32
 def selu(input: Tensor, inplace: bool = False) -> Tensor:
     """λ x where positive, else λ α (e^x - 1), with the λ and α that keep mean 0 and variance 1.
 

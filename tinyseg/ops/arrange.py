@@ -14,6 +14,7 @@ from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, BoundsError, DTypeError, ShapeError
 from .checks import as_tensor, axes, axis, check_broadcast, element_type, integer, tensor_arg
 from .choice import Where
+from .halves import in_float32
 from .indexing import GetItem, IndexSelect, Scatter
 from .shape import Shape, broadcast_to, cat, permute, reshape, sizes_of, stack, transpose
 
@@ -146,6 +147,7 @@ def windows(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
     return movedim(apart, place + 1, -1) if x.ndim else reshape(apart, -1)
 
 
+@in_float32
 def diff(
     input: Tensor, n: int = 1, dim: int = -1, prepend: Tensor | None = None, append: Tensor | None = None
 ) -> Tensor:

@@ -18,7 +18,32 @@ from .halves import in_float32
 from .linalg import matmul
 from .pointwise_loss import reduced, refuse_old
 from .reduce import amax, amin, sum
-from .shape import broadcast_to, sum_to, unsqueeze
+from .shape import broadcast_to, reshape, sum_to, unsqueeze
+
+
+class PNorm(Op):
+    """y = (Σ |x|^p)^(1/p) over axes,  dy/dx = sign x · (|x| / y)^(p-1); 0 where x or y is 0"""
+
+    p: float
+    axes: tuple[int, ...]
+    keepdim: bool
+    saves = {"x": "x", "y": "x"}
+
+    def forward(self, x: Array) -> Array:
+        powers = x * x if self.p == 2 else abs(x) ** self.p
+        total = powers.sum(axis=self.axes, keepdims=self.keepdim)
+        return array_module(x).sqrt(total) if self.p == 2 else total ** (1 / self.p)
+
+    def backward(self, gy: Tensor) -> Tensor:
+        x, y = self.saved
+        kept = tuple(1 if i in self.axes else n for i, n in enumerate(x.shape))
+        y = reshape(y, kept)
+        nothing = Tensor(y.data == 0)
+        share = where(nothing, 0.0, x / where(nothing, 1.0, y))
+        if self.p != 2:
+            zero = Tensor(share.data == 0)
+            share = where(zero, 0.0, sign(share) * abs_(where(zero, 1.0, share)) ** (self.p - 1))
+        return reshape(gy, kept) * share
 
 
 @in_float32
@@ -47,11 +72,7 @@ def p_norm(caller: str, input: Tensor, p: float, dim: Any, keepdim: bool) -> Ten
         return (amax if p > 0 else amin)(abs_(x), over, keepdim)
     if p == 1:
         return sum(abs_(x), over, keepdim)
-    inside = x * x if p == 2 else _power_of_magnitude(x, p)
-    total = sum(inside, over, keepdim)
-    zero = Tensor(total.data == 0)
-    root = where(zero, 1.0, total)
-    return where(zero, 0.0, sqrt(root) if p == 2 else root ** (1 / p))
+    return PNorm(float(p), over, keepdim)(x)
 
 
 def norm(
@@ -81,6 +102,7 @@ def vector_norm_of(caller: str, input: Tensor, p: Any, dim: Any, keepdim: bool, 
     return p_norm(caller, wide(x), p, over, keepdim).to(x.dtype)
 
 
+@in_float32
 def dist(input: Tensor, other: Tensor, p: float = 2.0) -> Tensor:
     """‖input - other‖_p over all elements of what they broadcast to."""
     same_kind("dist", input=input, other=other)
@@ -114,6 +136,7 @@ class Cdist(Op):
         )
 
 
+@in_float32
 def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str | None = None) -> Tensor:
     """The distances ‖x1_i - x2_j‖_p of all pairs of vectors; `compute_mode` is accepted, and always the exact one used.
 
@@ -129,18 +152,11 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str | None = Non
     check_broadcast("cdist", x1.shape[:-2], x2.shape[:-2])
     if not p >= 0:
         raise ArgumentError(f"cdist: p must not be negative, got {p}")
-    a, b = wide(x1), wide(x2)
-    if p == 2 and x1.shape[-1]:
-        return Cdist()(a, b).to(x1.dtype)
     if not x1.shape[-1]:
-        return sum(a, -1, keepdim=True) + sum(b, -1, keepdim=True).mT
-    return p_norm("cdist", unsqueeze(a, -2) - unsqueeze(b, -3), p, -1, keepdim=False).to(x1.dtype)
-
-
-def _power_of_magnitude(x: Tensor, p: float) -> Tensor:
-    """|x|^p whose derivative at 0 is 0, also where p is below 1."""
-    zero = Tensor(x.data == 0)
-    return where(zero, 0.0 if p > 0 else math.inf, abs_(where(zero, 1.0, x)) ** float(p))
+        return sum(x1, -1, keepdim=True) + sum(x2, -1, keepdim=True).mT
+    if p == 2:
+        return Cdist()(x1, x2)
+    return p_norm("cdist", unsqueeze(x1, -2) - unsqueeze(x2, -3), p, -1, keepdim=False)
 
 
 @in_float32

@@ -86,16 +86,16 @@ class RoundedDiv(Binary):
 
 
 class Remainder(Binary):
-    """y = a - b floor(a / b), with the sign of b"""
+    """y = a - b [a / b], exact, with the quotient rounded down ('floor', y has b's sign) or towards 0 ('trunc', a's)"""
 
+    mode: str
     saves = {"a": "b", "b": "b"}
 
     def f(self, a: Array, b: Array) -> Array:
-        return a % b
+        return (array_module(a).remainder if self.mode == "floor" else array_module(a).fmod)(a, b)
 
     def gb(self, gy: Tensor) -> Tensor:
-        a, b = self.saved
-        return -gy * Tensor(array_module(a.data).floor_divide(a.data, b.data))
+        return -gy * RoundedDiv(self.mode)(*(t.detach() for t in self.saved))
 
 
 class Pow(Binary):
@@ -294,10 +294,10 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
         return Div()(floating("div", a), floating("div", b))
     if rounding_mode not in ("floor", "trunc"):
         raise ArgumentError(f"div: rounding_mode must be None, 'floor' or 'trunc', got {rounding_mode!r}")
-    return RoundedDiv(rounding_mode)(*_divisible("div", *operands("div", input, other)))
+    return RoundedDiv(rounding_mode)(*divisible("div", *operands("div", input, other)))
 
 
-def _divisible(caller: str, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+def divisible(caller: str, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """The operands, unless integers would be divided by zero, which has no result and no NaN to say so."""
     if not is_float(b.dtype) and not b.data.all():
         raise ArgumentError(f"{caller}: other is an integer 0: no integer is the result")
@@ -309,9 +309,10 @@ def floor_divide(input: Any, other: Any) -> Tensor:
     return div(input, other, rounding_mode="floor")
 
 
+@in_float32
 def remainder(input: Any, other: Any) -> Tensor:
     """input - other · floor(input / other): the remainder with the sign of `other`."""
-    return Remainder()(*_divisible("remainder", *operands("remainder", input, other)))
+    return Remainder("floor")(*divisible("remainder", *operands("remainder", input, other)))
 
 
 @in_float32

@@ -8,10 +8,12 @@ from typing import Any
 from ..device import array_module, special
 from ..engine import Array, Op, Tensor
 from ..errors import DTypeError
+from ..kernels import elementwise as fused
 from .binary import Binary
 from .checks import check_broadcast, floating, is_float, operands, real, same_kind, tensor_arg
 from .choice import where
-from .elementwise import div, exp, sqrt
+from .elementwise import Remainder, divisible, exp, sqrt
+from .halves import in_float32
 
 
 class Log1p(Op):
@@ -91,6 +93,18 @@ class Atan(Op):
         return gy / (x * x + 1.0)
 
 
+class OneLessSquare(Op):
+    """y = 1 - x² = (1 - x)(1 + x), which is exact to the last bits near ±1, where x² is not"""
+
+    saves = {"x": "x"}
+
+    def forward(self, x: Array) -> Array:
+        return (1.0 - x) * (1.0 + x)
+
+    def backward(self, gy: Tensor) -> Tensor:
+        return gy * (self.saved[0] * -2.0)
+
+
 class Arcsine(Op):
     """y = arcsin x,  dy/dx = 1 / √(1 - x²); `cosine` turns it into arccos, whose derivative is the negative"""
 
@@ -102,7 +116,7 @@ class Arcsine(Op):
 
     def backward(self, gy: Tensor) -> Tensor:
         (x,) = self.saved
-        return (-gy if self.cosine else gy) / sqrt(1.0 - x * x)
+        return (-gy if self.cosine else gy) / sqrt(OneLessSquare()(x))
 
 
 class Atan2(Binary):
@@ -140,20 +154,33 @@ class Hyperbolic(Op):
 
 
 class LogAddExp(Binary):
-    """y = log(e^a + e^b),  dy/da = e^(a - y),  dy/db = e^(b - y)"""
+    """y = log(e^a + e^b),  dy/da = 1 / (1 + e^(b - a)),  dy/db = 1 / (1 + e^(a - b))"""
 
-    saves = {"a": "a", "b": "b", "y": "a b"}
+    saves = {"a": "a b", "b": "a b"}
 
     def f(self, a: Array, b: Array) -> Array:
         return array_module(a).logaddexp(a, b)
 
     def ga(self, gy: Tensor) -> Tensor:
-        a, _, y = self.saved
-        return gy * exp(a - y)
+        a, b = self.saved
+        return gy * Sigmoid()(a - b)
 
     def gb(self, gy: Tensor) -> Tensor:
-        _, b, y = self.saved
-        return gy * exp(b - y)
+        a, b = self.saved
+        return gy * Sigmoid()(b - a)
+
+
+class Sigmoid(Op):
+    """y = 1 / (1 + e^-x),  dy/dx = y (1 - y)"""
+
+    saves = {"y": "x"}
+
+    def forward(self, x: Array) -> Array:
+        return fused.sigmoid(x)
+
+    def backward(self, gy: Tensor) -> Tensor:
+        (y,) = self.saved
+        return gy * y * (1.0 - y)
 
 
 class Round(Op):
@@ -168,11 +195,13 @@ class Round(Op):
         return gy * 0.0
 
 
+@in_float32
 def log1p(input: Tensor) -> Tensor:
     """log(1 + input), exact near 0."""
     return Log1p()(floating("log1p", input))
 
 
+@in_float32
 def expm1(input: Tensor) -> Tensor:
     """e ^ input - 1, exact near 0."""
     return Expm1()(floating("expm1", input))
@@ -193,31 +222,37 @@ def exp2(input: Tensor) -> Tensor:
     return 2.0 ** floating("exp2", input)
 
 
+@in_float32
 def erf(input: Tensor) -> Tensor:
     """The error function: 2/√π times the integral of e^(-t²) from 0 to input."""
     return Erf()(floating("erf", input))
 
 
+@in_float32
 def tan(input: Tensor) -> Tensor:
     """Tangent of an angle in radians."""
     return Tan()(floating("tan", input))
 
 
+@in_float32
 def atan(input: Tensor) -> Tensor:
     """The angle in radians, between -π/2 and π/2, whose tangent is input."""
     return Atan()(floating("atan", input))
 
 
+@in_float32
 def asin(input: Tensor) -> Tensor:
     """The angle in radians, between -π/2 and π/2, whose sine is input; NaN outside [-1, 1]."""
     return Arcsine()(floating("asin", input))
 
 
+@in_float32
 def acos(input: Tensor) -> Tensor:
     """The angle in radians, between 0 and π, whose cosine is input; NaN outside [-1, 1]."""
     return Arcsine(cosine=True)(floating("acos", input))
 
 
+@in_float32
 def atan2(input: Tensor, other: Tensor) -> Tensor:
     """The angle in radians, between -π and π, of the point with x-coordinate `other` and y-coordinate `input`."""
     a, b = operands("atan2", tensor_arg("atan2", "input", input), tensor_arg("atan2", "other", other))
@@ -234,6 +269,7 @@ def cosh(input: Tensor) -> Tensor:
     return Hyperbolic(cosine=True)(floating("cosh", input))
 
 
+@in_float32
 def logaddexp(input: Tensor, other: Tensor) -> Tensor:
     """log(e^input + e^other), without overflow."""
     a, b = operands("logaddexp", tensor_arg("logaddexp", "input", input), tensor_arg("logaddexp", "other", other))
@@ -246,12 +282,13 @@ def frac(input: Tensor) -> Tensor:
     return x - trunc(x)
 
 
+@in_float32
 def fmod(input: Tensor, other: Any) -> Tensor:
     """input - other · trunc(input / other): the remainder with the sign of `input`."""
-    a, b = operands("fmod", tensor_arg("fmod", "input", input), other)
-    return a - b * div(a, b, rounding_mode="trunc")
+    return Remainder("trunc")(*divisible("fmod", *operands("fmod", tensor_arg("fmod", "input", input), other)))
 
 
+@in_float32
 def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> Tensor:
     """input + value · tensor1 · tensor2, with broadcasting."""
     same_kind("addcmul", input=input, tensor1=tensor1, tensor2=tensor2)
@@ -261,6 +298,7 @@ def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1
     return input + (product if value == 1 else product * value)
 
 
+@in_float32
 def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> Tensor:
     """input + value · tensor1 / tensor2, with broadcasting, of floating-point types."""
     same_kind("addcdiv", input=input, tensor1=tensor1, tensor2=tensor2)
@@ -290,6 +328,7 @@ def trunc(input: Tensor) -> Tensor:
     return _rounded("trunc", input, "trunc")
 
 
+@in_float32
 def round(input: Tensor, *, decimals: int = 0) -> Tensor:
     """The nearest integer, of two the even one; with `decimals` that many digits after the point. Its gradient is 0."""
     if decimals == 0:

@@ -135,6 +135,7 @@ def outer(input: Tensor, vec2: Tensor) -> Tensor:
     return reshape(a, -1, 1) * b
 
 
+@in_float32
 def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
     """The sum of products over pairs of axes: the last `dims` of a with the first of b, or ([of a], [of b])."""
     caller = "tensordot"
@@ -165,6 +166,7 @@ def _shrunk(t: Tensor, place: int, size: int) -> tuple[int, ...]:
     return tuple(min(n, size) if i == place else n for i, n in enumerate(t.shape))
 
 
+@in_float32
 def inner(input: Tensor, other: Tensor) -> Tensor:
     """The sum of products over the last axis of both: y[i, j] = Σ_k input[i, k] · other[j, k]; a number multiplies."""
     same_kind("inner", input=input, other=other)

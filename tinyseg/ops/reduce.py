@@ -13,7 +13,7 @@ import numpy as np
 from ..device import array_module
 from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, ShapeError
-from .checks import axes, axis, floating, is_float, numbers, real, tensor_arg
+from .checks import axes, axis, floating, is_float, numbers, real, tensor_arg, wide
 from .choice import maximum, minimum, where
 from .elementwise import exp, log, sqrt
 from .functions import logaddexp
@@ -86,6 +86,30 @@ class Amax(Op):
         ties = x.data == y.data.reshape(kept)
         share = ties.astype(x.dtype) / ties.sum(axis=self.axes, keepdims=True).astype(x.dtype)
         return broadcast_to(reshape(gy, kept), x.shape) * Tensor(share)
+
+
+class Var(Op):
+    """y = Σ (x - mean)² / max(0, n - c) over axes of n elements,  dy/dx = 2 (x - mean) / (n - c)
+
+    Without degrees of freedom y is infinite or NaN, and the gradient has its formula's value, as in PyTorch.
+    """
+
+    axes: Shape
+    keepdim: bool
+    correction: float
+    saves = {"x": "x"}
+
+    def forward(self, x: Array) -> Array:
+        self.n = math.prod(x.shape[i] for i in self.axes)
+        apart = x - x.sum(axis=self.axes, keepdims=True) / float(self.n) if self.n else x
+        squares = (apart * apart).sum(axis=self.axes, keepdims=self.keepdim)
+        return squares / builtins.max(0.0, self.n - self.correction) if self.n else squares + math.nan
+
+    def backward(self, gy: Tensor) -> Tensor:
+        (x,) = self.saved
+        free = self.n - self.correction
+        apart = x - mean(x, self.axes, keepdim=True)
+        return reshape(gy, _kept(x.shape, self.axes)) * (2.0 / free if free else math.inf) * apart
 
 
 def _reduced(caller: str, dim: Any, ndim: int) -> Shape:
@@ -163,13 +187,9 @@ def _moments(
         raise ArgumentError(f"{caller}: give unbiased or correction, one of them")
     x = _real(caller, tensor_arg(caller, "input", input))
     reduced = _reduced(caller, dim, x.ndim)
-    n = math.prod(x.shape[i] for i in reduced)
     numbers(caller, correction=correction or 0)
-    free = builtins.max(0.0, n - float(unbiased is not False if correction is None else correction))
-    center = mean(x, reduced, keepdim=True)
-    squares = Sum(reduced, keepdim)((x - center) ** 2)
-    average = center if keepdim else reshape(center, squares.shape)
-    return (squares / free if n else squares + math.nan), average
+    taken = float(unbiased is not False if correction is None else correction)
+    return Var(reduced, keepdim, taken)(x), mean(x, reduced, keepdim)
 
 
 def _root(variance: Tensor) -> Tensor:
@@ -314,9 +334,9 @@ def nanmean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any
     """`mean` of what is not NaN."""
     x = tensor_arg("nanmean", "input", input)
     real("nanmean", input=x)
-    count = sum(Tensor(x.data == x.data), dim, keepdim)
     x = x if dtype is None else x.to(dtype)
-    return nansum(x, dim, keepdim) / count.to(x.dtype)
+    count = sum(Tensor(x.data == x.data), dim, keepdim)
+    return (nansum(wide(x), dim, keepdim) / count.to(wide(x).dtype)).to(x.dtype)
 
 
 def _without_nan(caller: str, input: Any) -> Tensor:
