@@ -22,7 +22,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 import tinyseg as ts
 from tests import op_db, op_db_tables, parity
 from tests import precision_tables as tables
-from tests.cases import CASES, Case
+from tests.cases import CASES, Case, listed
 
 PAGE = pathlib.Path(__file__).resolve().parent.parent / "docs" / "precision.md"
 TYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -56,15 +56,22 @@ class Subject:
         found = self.draw()
         return [found[i * len(found) // SAMPLES] for i in range(SAMPLES)] if len(found) > SAMPLES else found
 
+    @property
+    def refused(self) -> tuple[str, ...]:
+        """The types that it does not take."""
+        return tables.REFUSED.get(self.name, ())
+
     def tolerance(self, dtype: str) -> tuple[int, int]:
         """(of the value, of the gradient)."""
         return tables.EXCEPTIONS.get(self.name, ("", {}))[1].get(dtype, tables.DEFAULT[dtype])
 
 
 def of_entry(entry: op_db.Entry) -> list[Sample]:
-    """The database's samples; those for gradients where the operator has any."""
-    kind = "gradients" if "gradients" in entry.kinds else "values"
-    return [Sample(op_db._arguments(s), entry.function, entry.info.op) for s in op_db.planned(entry, kind).samples]
+    """The database's samples; those for gradients where the operator has any that apply."""
+    kinds = [kind for kind in ("gradients", "values") if kind in entry.kinds]
+    plans = [op_db.planned(entry, kind).samples for kind in kinds]
+    samples = next((plan for plan in plans if plan), [])
+    return [Sample(op_db.arguments(s), entry.function, entry.info.op) for s in samples]
 
 
 def of_case(case: Case) -> Sample:
@@ -164,7 +171,7 @@ def their_run(sample: Sample, store: torch.dtype, held: torch.dtype) -> Run:
     memo: dict[int, torch.Tensor] = {}
     given, keywords = stored(sample.arguments, store, held, memo)
     with op_db.quiet():
-        return Run(op_db.listed(sample.theirs(*given, **keywords)), memo)
+        return Run(listed(sample.theirs(*given, **keywords)), memo)
 
 
 def our_run(sample: Sample, store: torch.dtype) -> Run:
@@ -172,7 +179,7 @@ def our_run(sample: Sample, store: torch.dtype) -> Run:
     memo: dict[int, torch.Tensor] = {}
     ours: dict[int, ts.Tensor] = {}
     given, keywords = op_db.converted(stored(sample.arguments, store, store, memo), ours)
-    return Run(op_db.listed(sample.ours(*given, **keywords)), {k: ours[id(t)] for k, t in memo.items()})
+    return Run(listed(sample.ours(*given, **keywords)), {k: ours[id(t)] for k, t in memo.items()})
 
 
 def measure(sample: Sample, name: str, vanishing: bool = False) -> Measured:
@@ -287,7 +294,9 @@ def page() -> str:
         notes = [tables.REASONS[reason]] if reason else []
         notes += ["gradient relative to u"] if subject.name in tables.VANISHING else []
         notes += ["no equal elements"] if subject.name in tables.TIES else []
-        cells = [" · ".join(map(str, subject.tolerance(name))) for name in TYPES]
+        cells = [
+            "refused" if name in subject.refused else " · ".join(map(str, subject.tolerance(name))) for name in TYPES
+        ]
         rows.append([f"`{subject.name}`", *cells, "; ".join(notes)])
     defaults = ", ".join(f"{v} · {g} ({name})" for name, (v, g) in tables.DEFAULT.items())
     head = HEAD.format(
