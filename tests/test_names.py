@@ -287,3 +287,10 @@ def test_half_types_keep_their_type(dtype):
             ours, theirs = call(ts, x), call(torch, t)
         assert str(ours.dtype) == dtype, name
         np.testing.assert_allclose(ours.float().numpy(), theirs.float().numpy(), rtol=0.01, err_msg=name)
+
+
+@BOTH
+def test_swapdims_takes_its_own_names(lib):
+    x = lib.ones(2, 3, 4)
+    assert tuple(lib.swapdims(x, dim0=0, dim1=-1).shape) == tuple(x.swapdims(dim0=0, dim1=-1).shape) == (4, 3, 2)
+    assert tuple(lib.swapaxes(x, axis0=0, axis1=1).shape) == (3, 2, 4)

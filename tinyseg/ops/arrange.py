@@ -86,6 +86,11 @@ def swapaxes(input: Tensor, axis0: int, axis1: int) -> Tensor:
     return transpose(input, axis0, axis1)
 
 
+def swapdims(input: Tensor, dim0: int, dim1: int) -> Tensor:
+    """Another name of `transpose`."""
+    return transpose(input, dim0, dim1)
+
+
 def unflatten(input: Tensor, dim: int, sizes: Any) -> Tensor:
     """Axis `dim` as several axes of `sizes`, one of which may be -1 and is worked out."""
     x = tensor_arg("unflatten", "input", input)
