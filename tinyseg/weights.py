@@ -135,7 +135,8 @@ def _device(device: str | None, map_location: Any) -> str | None:
         return device
     if device is not None or not isinstance(map_location, str):
         raise ArgumentError(
-            f"load: map_location must be the name of a device, and device not given, got {map_location!r} and {device!r}"
+            f"load: map_location must be the name of a device, and device not given beside it, "
+            f"got {map_location!r} and {device!r}"
         )
     return map_location
 
