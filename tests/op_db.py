@@ -15,6 +15,7 @@ import functools
 import inspect
 import pathlib
 import random
+import re
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
@@ -464,7 +465,7 @@ def replaced(value: Any, swapped: dict[int, Any]) -> Any:
 
 
 def check_error(entry: Entry, sample: Any) -> None:
-    """One of our errors, raised by our code, whose message names the function."""
+    """One of our errors, raised by our code, whose message names the function and an argument."""
     try:
         ours_of(entry, sample, {})
     except Exception as error:
@@ -479,6 +480,9 @@ def check_error(entry: Entry, sample: Any) -> None:
     names |= {name.removeprefix("r") for name in names}  # __radd__ is add
     names.add(tables.SPEAKS_AS.get(entry.name, ""))
     assert any(name and name in str(raised) for name in names), f"the message names no function: {raised}"
+    said = set(re.findall(r"\w+", str(raised).partition(":")[2]))
+    arguments = {*inspect.signature(entry.function).parameters, *tables.SPEAKS_OF.get(entry.name, ("input",))}
+    assert said & arguments, f"the message names no argument: {raised}"
 
 
 def failures(entry: Entry, kind: str) -> list[str]:
