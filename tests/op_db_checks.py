@@ -6,7 +6,9 @@ Each takes a sample that applies (`tests.op_db`) and raises AssertionError; `fai
 from __future__ import annotations
 
 import functools
+import inspect
 import pathlib
+import re
 import traceback
 from dataclasses import dataclass
 from typing import Any
@@ -160,7 +162,7 @@ def replaced(value: Any, swapped: dict[int, Any]) -> Any:
 
 
 def check_error(entry: Entry, sample: Any) -> None:
-    """One of our errors, raised by our code, whose message names the function."""
+    """One of our errors, raised by our code, whose message names the function and an argument."""
     try:
         ours_of(entry, sample, {})
     except Exception as error:
@@ -175,6 +177,9 @@ def check_error(entry: Entry, sample: Any) -> None:
     names |= {name.removeprefix("r") for name in names}  # __radd__ is add
     names.add(tables.SPEAKS_AS.get(entry.name, ""))
     assert any(name and name in str(raised) for name in names), f"the message names no function: {raised}"
+    said = set(re.findall(r"\w+", str(raised).partition(":")[2]))
+    arguments = {*inspect.signature(entry.function).parameters, *tables.SPEAKS_OF.get(entry.name, ("input",))}
+    assert said & arguments, f"the message names no argument: {raised}"
 
 
 def failures(entry: Entry, kind: str) -> list[str]:

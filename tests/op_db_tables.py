@@ -130,6 +130,13 @@ SPEAKS_AS = {
     **dict.fromkeys(("hstack", "vstack", "dstack", "column_stack"), "cat"),
 }
 
+# Arguments under another name than the signature's: that of the function which speaks, or the shapes of all of them.
+SPEAKS_OF = {
+    "item": ("Tensor",),  # it has no argument but the Tensor itself
+    **dict.fromkeys(("view", "view_as", "reshape_as"), ("shape",)),
+    **dict.fromkeys(("nn.functional.gaussian_nll_loss", "nn.functional.poisson_nll_loss"), ("shapes",)),
+}
+
 # --- known failures: a check that passes must leave this table -------------------------------------------------------
 
 # (the name of an entry, the check that fails): why.

@@ -25,7 +25,7 @@ on every sample that applies, against PyTorch {version} in float64 (bitwise logi
 - **values** agree to {values:g}, with the same shape, element type, NaN and infinity;
 - **gradients**, weighted by random numbers u, for every input that requires one, to {gradients:g};
 - **second derivatives**, the gradient of ⟨v, gradient⟩ for random v with respect to the inputs and to u, to {second:g};
-- **errors** are ours, raised by our own code before NumPy sees the arguments, and name the function.
+- **errors** are ours, raised by our own code before NumPy sees the arguments, and name the function and an argument.
 
 Tolerances are relative to the largest element, and absolute where that is below 1. Errors of float32, float16 and
 bfloat16 have a page of their own: [precision](precision.md).

@@ -116,7 +116,7 @@ MISTAKES = {  # what is called, the class of error, what the message says
     "var integers": (lambda: K.var(), DTypeError, "var: input must be of a floating-point type, got int64"),
     "round": (lambda: ts.round(K, decimals=1), DTypeError, "round: decimals=1 needs an input of a floating-point type"),
     "floor": (lambda: ts.floor(K > 0), DTypeError, "floor: booleans are not rounded"),
-    "arange": (lambda: ts.arange(1, 3, -1), ArgumentError, "arange: from 1 to 3 there is no way in steps of -1"),
+    "arange": (lambda: ts.arange(1, 3, -1), ArgumentError, "arange: no step of -1 leads from start 1 to end 3"),
     "arange nan": (lambda: ts.arange(float("nan")), ArgumentError, "must be finite, got 0, nan, 1"),
     "linspace": (
         lambda: ts.linspace(0, 1, -1),

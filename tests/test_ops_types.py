@@ -242,7 +242,7 @@ def test_bits_are_of_integers():
     for f in (lambda: X & 1, lambda: ~X, lambda: X | INT, lambda: X ^ X):
         with pytest.raises(DTypeError, match=r"bitwise_(and|not|or|xor): expected integers or booleans, got float32"):
             f()
-    with pytest.raises(DTypeError, match="neg: booleans"):
+    with pytest.raises(DTypeError, match="neg: input is boolean"):
         -ts.tensor([True])
     with pytest.raises(DTypeError, match="sub: booleans"):
         ts.tensor([True]) - ts.tensor([True])
@@ -291,7 +291,7 @@ def test_creation_takes_pytorchs_arguments():
     ("call", "error", "message"),
     [
         (lambda: ts.arange(0, 3, 0), ArgumentError, "arange: step must not be 0"),
-        (lambda: ts.arange(0, 3, -1), ArgumentError, "arange: from 0 to 3 there is no way in steps of -1"),
+        (lambda: ts.arange(0, 3, -1), ArgumentError, "arange: no step of -1 leads from start 0 to end 3"),
         (lambda: ts.arange(0, np.inf), ArgumentError, "arange: start, end and step must be finite"),
         (lambda: ts.arange(), DTypeError, "arange: end must be a number, got None"),
         (lambda: ts.linspace(0, 1, -1), ArgumentError, "linspace: steps must not be negative, got -1"),
@@ -355,7 +355,7 @@ def test_dropout():
     x = ts.tensor(np.ones((200, 100)), requires_grad=True)
     y = F.dropout(x, 0.3)
     kept = y.data != 0
-    np.testing.assert_allclose(y.data[kept], 1 / 0.7, rtol=1e-6)
+    np.testing.assert_allclose(y.data[kept], 1 / 0.7, rtol=1e-15)  # 1 / 0.7 in float64
     assert abs(kept.mean() - 0.7) < 0.02
     y.sum().backward()
     np.testing.assert_array_equal(x.grad.data, y.data)

@@ -74,6 +74,64 @@ def test_a_resumed_schedule_goes_on_bit_for_bit(name):
         assert second.get_last_lr() == straight.get_last_lr()
 
 
+CHAINS = {
+    "warm-up and decay": lambda s, o: [s.LinearLR(o, 0.1, 1.0, 5), s.ExponentialLR(o, 0.9)],
+    "decay and milestones": lambda s, o: [s.ExponentialLR(o, 0.9), s.MultiStepLR(o, [3, 8], 0.5)],
+    "cosine with a floor": lambda s, o: [s.StepLR(o, 4, 0.5), s.CosineAnnealingLR(o, 9, 0.01)],
+    "polynomial to its end": lambda s, o: [s.PolynomialLR(o, 12, 2.0), s.StepLR(o, 4, 0.5)],
+    "sequence": lambda s, o: [
+        s.SequentialLR(o, [s.ExponentialLR(o, 0.9), s.StepLR(o, 3, 0.5)], [6]),
+        s.MultiStepLR(o, [3, 9], 0.5),
+    ],
+    "lambda first": lambda s, o: [s.LambdaLR(o, lambda t: 0.9**t), s.StepLR(o, 4, 0.5)],
+}
+
+
+@pytest.mark.parametrize("name", CHAINS)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_schedules_on_one_optimiser_multiply_as_pytorchs(name):
+    a, b = optimizers()
+    ours, theirs = CHAINS[name](lr_scheduler, a), CHAINS[name](torch.optim.lr_scheduler, b)
+    plateaus = lr_scheduler.ReduceLROnPlateau(a, patience=4), torch.optim.lr_scheduler.ReduceLROnPlateau(b, patience=4)
+    b.step()
+    for step in range(15):
+        for schedule in (*ours, *theirs):
+            schedule.step()
+        for plateau in plateaus:
+            plateau.step(1.0)  # reduces at steps 5 and 10
+        if step == 2:
+            a.param_groups[1]["lr"] = b.param_groups[1]["lr"] = 0.07  # by hand
+        assert [g["lr"] for g in a.param_groups] == pytest.approx([g["lr"] for g in b.param_groups], rel=1e-10), step
+
+
+def test_schedules_on_one_optimiser_resume_bit_for_bit():
+    def made():
+        a, _ = optimizers()
+        return a, [*CHAINS["cosine with a floor"](lr_scheduler, a), lr_scheduler.ReduceLROnPlateau(a, patience=2)]
+
+    def go_on(schedules):
+        rates = []
+        for _ in range(6):
+            for schedule in schedules:
+                schedule.step(*[1.0] * isinstance(schedule, lr_scheduler.ReduceLROnPlateau))
+            rates.append(schedules[0].get_last_lr())
+        return rates
+
+    _, first = made()
+    go_on(first)
+    states = [schedule.state_dict() for schedule in first]
+    _, second = made()
+    for schedule, state in zip(second, states, strict=True):
+        schedule.load_state_dict(state)
+    assert go_on(second) == go_on(first)
+
+
+def test_the_module_is_where_scripts_import_it_from():
+    from tinyseg.optim.lr_scheduler import ReduceLROnPlateau
+
+    assert ReduceLROnPlateau is ts.optim.lr_scheduler.ReduceLROnPlateau
+
+
 def test_last_epoch_continues_from_the_groups_initial_rate():
     a, _ = optimizers()
     with pytest.raises(ArgumentError, match="initial_lr"):

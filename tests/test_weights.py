@@ -1,5 +1,6 @@
 """Weights on disk: what is written comes back bit for bit, in other readers too; damage is explained."""
 
+import io
 import subprocess
 import sys
 import textwrap
@@ -159,3 +160,23 @@ def test_what_a_killed_run_left_is_replaced(tmp_path):
     (tmp_path / ".w.safetensors.partial").write_bytes(b"half a file")
     ts.save({"x": ts.ones(3)}, tmp_path / "w.safetensors")
     assert [p.name for p in tmp_path.iterdir()] == ["w.safetensors"]
+
+
+def test_a_script_for_pytorch_may_name_the_device_and_weights_only(tmp_path):
+    path = tmp_path / "w.pt"
+    torch.save({"w": torch.arange(3.0)}, path)
+    assert ts.load(path, map_location="cpu", weights_only=True)["w"].tolist() == [0, 1, 2]
+    with pytest.raises(ArgumentError, match="load: weights_only must be True, got False"):
+        ts.load(path, weights_only=False)
+    for location in ({"cuda:0": "cpu"}, lambda storage, loc: storage):
+        with pytest.raises(ArgumentError, match="load: map_location must be the name of a device"):
+            ts.load(path, map_location=location)
+    with pytest.raises(ArgumentError, match="device not given"):
+        ts.load(path, "cpu", map_location="cpu")
+
+
+def test_what_is_no_path_is_named():
+    with pytest.raises(DTypeError, match="load: path must be the path of a file, got BytesIO"):
+        ts.load(io.BytesIO())
+    with pytest.raises(DTypeError, match="save: path must be the path of a file, got BytesIO"):
+        ts.save({"w": ts.ones(2)}, io.BytesIO())

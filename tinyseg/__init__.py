@@ -72,6 +72,7 @@ from .ops.arrange import (
     roll,
     rot90,
     swapaxes,
+    swapdims,
     t,
     tensor_split,
     tile,
@@ -268,7 +269,7 @@ from .recompute import checkpoint
 from .spelling import numpys
 
 concat = concatenate = cat
-moveaxis, swapdims = movedim, swapaxes
+moveaxis = movedim
 clip, true_divide, absolute, negative = clamp, div, abs, neg
 
 __version__ = "0.1.0"

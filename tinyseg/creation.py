@@ -144,7 +144,7 @@ def arange(
     if not (math.isfinite(first) and math.isfinite(last) and math.isfinite(by)):
         raise ArgumentError(f"arange: start, end and step must be finite, got {first}, {last}, {by}")
     if (last - first) * by < 0:
-        raise ArgumentError(f"arange: from {first} to {last} there is no way in steps of {by}")
+        raise ArgumentError(f"arange: no step of {by} leads from start {first} to end {last}")
     whole = isinstance(first, int) and isinstance(last, int) and isinstance(by, int)
     count = -(-(last - first) // by) if whole else math.ceil((last - first) / by)
     values = first + np.arange(count) * by  # each from the start: no error adds up

@@ -243,7 +243,7 @@ TABLE: dict[str, Any] = {
     **creation.NEW,
     "reshape_as": lambda self, other: shape.reshape(self, *other.shape),
     "moveaxis": arrange.movedim,
-    "swapdims": arrange.swapaxes,
+    "swapdims": arrange.swapdims,
     **{f.__name__: f for f in (arrange.roll, arrange.fliplr, arrange.flipud, arrange.movedim, arrange.swapaxes)},
     **{f.__name__: f for f in (arrange.unflatten, arrange.ravel, arrange.t, arrange.repeat, arrange.tile)},
     **{f.__name__: f for f in (arrange.repeat_interleave, arrange.tril, arrange.triu, arrange.diagonal)},

@@ -35,6 +35,7 @@ def save(tensors: Any, path: str | os.PathLike[str], metadata: Mapping[str, str]
     Either the whole file appears or `path` stays as it was: it is written beside, flushed to the disk, and renamed.
     **Raises** CheckpointError (disk full, folder missing); ArgumentError, DTypeError for what such a file cannot hold.
     """
+    _check_path("save", path)
     if Path(path).suffix.lower() in (".pt", ".pth"):
         if metadata is not None:
             raise ArgumentError("save: a .pt file has no metadata; put the texts into the dict that is saved")
@@ -77,14 +78,25 @@ def _umask() -> int:
     return mask
 
 
-def load(path: str | os.PathLike[str], device: str | None = None) -> Any:
+def load(
+    path: str | os.PathLike[str],
+    device: str | None = None,
+    *,
+    map_location: str | None = None,
+    weights_only: bool = True,
+) -> Any:
     """Read the Tensors of a safetensors file by name, or the object in a PyTorch file, onto `device`.
 
     The content decides, not the name. Of a PyTorch file, zipped or older, everything but Tensors in dicts, lists and
     tuples beside texts and numbers is refused and none of its code runs. Tensors on one storage share their memory and
-    count of versions, unless strided (made contiguous) or moved; on the CPU unless `device` says otherwise.
-    **Raises** CheckpointError for a file that is missing, cut short, damaged, or refused.
+    count of versions, unless strided (made contiguous) or moved; on the CPU unless `device` says otherwise, which
+    scripts for PyTorch call `map_location`.
+    **Raises** CheckpointError for a file that is missing, cut short, damaged, or refused; ArgumentError for
+    `weights_only=False`.
     """
+    device = _device(device, map_location)
+    if not weights_only:
+        raise ArgumentError("load: weights_only must be True, got False; the code in a file is never run here")
     _check_there(path)
     with open(path, "rb") as start:
         head = start.read(9)
@@ -118,7 +130,24 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[Any]:
         ) from None
 
 
+def _device(device: str | None, map_location: Any) -> str | None:
+    if map_location is None:
+        return device
+    if device is not None or not isinstance(map_location, str):
+        raise ArgumentError(
+            f"load: map_location must be the name of a device, and device not given beside it, "
+            f"got {map_location!r} and {device!r}"
+        )
+    return map_location
+
+
+def _check_path(caller: str, path: Any) -> None:
+    if not isinstance(path, str | os.PathLike):
+        raise DTypeError(f"{caller}: path must be the path of a file, got {type(path).__name__}")
+
+
 def _check_there(path: str | os.PathLike[str]) -> None:
+    _check_path("load", path)
     if not Path(path).is_file():
         what = "is a folder" if Path(path).is_dir() else "is no file" if Path(path).exists() else "does not exist"
         raise CheckpointError(f"load: {path} {what}; expected a .safetensors or .pt file, such as ts.save writes")

@@ -419,5 +419,5 @@ def _dropped(caller: str, input: Tensor, p: float, training: bool, mask_shape: A
     if not training or p == 0:
         return x
     keep = random.default_generator().random(mask_shape(x.shape), dtype=np.float32) >= p
-    scale = as_tensor(keep * np.float32(0 if p == 1 else 1 / (1 - p)), x, x.dtype)
+    scale = as_tensor(keep * (0.0 if p == 1 else 1 / (1 - p)), x, x.dtype)  # float64: rounded once, to x's type
     return x * (scale if scale.shape == x.shape else broadcast_to(scale, *x.shape))

@@ -45,7 +45,7 @@ def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
         raise ArgumentError(f"roll: shifts {shifts!r} and dims {dims!r} differ in number")
     if x.ndim == 0:
         raise BoundsError(f"roll: dims names axes {dims!r} of a Tensor without axes")
-    return Roll(steps, tuple(axis("roll", d, x.ndim) for d in places))(x)
+    return Roll(steps, tuple(axis("roll", d, x.ndim, "dims") for d in places))(x)
 
 
 def fliplr(input: Tensor) -> Tensor:
@@ -73,8 +73,8 @@ def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
     listed = [sizes_of("movedim", name, [d]) for name, d in (("source", source), ("destination", destination))]
     if len(listed[0]) != len(listed[1]):
         raise ArgumentError(f"movedim: source {source!r} and destination {destination!r} differ in number")
-    for dims in listed:
-        axes("movedim", dims, x.ndim)  # in range, and each once
+    for name, dims in zip(("source", "destination"), listed, strict=True):
+        axes("movedim", dims, x.ndim, name)  # in range, and each once
     pairs = sorted((axis("movedim", d, x.ndim), axis("movedim", s, x.ndim)) for s, d in zip(*listed, strict=True))
     order = [i for i in range(x.ndim) if i not in {s for _, s in pairs}]
     for place, origin in pairs:
@@ -85,6 +85,11 @@ def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
 def swapaxes(input: Tensor, axis0: int, axis1: int) -> Tensor:
     """Two axes exchanged: NumPy's name for `transpose`."""
     return transpose(input, axis0, axis1)
+
+
+def swapdims(input: Tensor, dim0: int, dim1: int) -> Tensor:
+    """Another name of `transpose`."""
+    return transpose(input, dim0, dim1)
 
 
 def unflatten(input: Tensor, dim: int, sizes: Any) -> Tensor:
@@ -121,7 +126,7 @@ def rot90(input: Tensor, k: int = 1, dims: Any = (0, 1)) -> Tensor:
     plane = sizes_of("rot90", "dims", [dims])
     if len(plane) != 2 or x.ndim < 2:
         raise ArgumentError(f"rot90: dims must name two axes of an input that has them, got {dims!r} of {x.shape}")
-    i, j = (axis("rot90", d, x.ndim) for d in plane)
+    i, j = (axis("rot90", d, x.ndim, "dims") for d in plane)
     if i == j:
         raise ArgumentError(f"rot90: dims must name two axes, got {dims!r} of shape {x.shape}")
     turn = operator.index(k) % 4
@@ -133,7 +138,7 @@ def rot90(input: Tensor, k: int = 1, dims: Any = (0, 1)) -> Tensor:
 def windows(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
     """`t.unfold(dimension, size, step)`: the windows along an axis, their elements on a new last axis; a copy."""
     x = tensor_arg("unfold", "input", input)
-    place = axis("unfold", dimension, x.ndim)
+    place = axis("unfold", dimension, x.ndim, "dimension")
     line = x if x.ndim else reshape(x, 1)
     (length, stride), n = sizes_of("unfold", "size and step", [size, step]), line.shape[place]
     if not 0 <= length <= n:
@@ -251,7 +256,7 @@ def _triangle(caller: str, input: Tensor, diagonal: int, upper: bool) -> Tensor:
 def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
     """The elements [i, i + offset] of the axes `dim1` and `dim2`, on a new last axis."""
     x = tensor_arg("diagonal", "input", input)
-    i, j = axis("diagonal", dim1, x.ndim), axis("diagonal", dim2, x.ndim)
+    i, j = (axis("diagonal", d, x.ndim, name) for name, d in (("dim1", dim1), ("dim2", dim2)))
     if i == j:
         raise ArgumentError(f"diagonal: dim1 and dim2 must be two axes, got {dim1} and {dim2} of shape {x.shape}")
     rows, columns = _diagonal_places(x, x.shape[i], x.shape[j], offset)
@@ -282,7 +287,7 @@ def diag(input: Tensor, diagonal: int = 0) -> Tensor:
 def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
     """Matrices in the axes `dim1` and `dim2` with the last axis of input on their `offset`-th diagonal, else zeros."""
     x = tensor_arg("diag_embed", "input", input)
-    i, j = axis("diag_embed", dim1, x.ndim + 1), axis("diag_embed", dim2, x.ndim + 1)
+    i, j = (axis("diag_embed", d, x.ndim + 1, name) for name, d in (("dim1", dim1), ("dim2", dim2)))
     if i == j or x.ndim == 0:
         raise ArgumentError(f"diag_embed: dim1 and dim2 must be two axes beside those of {x.shape}, got {dim1}, {dim2}")
     n = x.shape[-1] + abs(offset)
@@ -346,7 +351,7 @@ def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Tensor, ...]:
     if indexing not in (None, "ij", "xy"):
         raise ArgumentError(f"meshgrid: indexing must be 'ij' or 'xy', got {indexing!r}")
     if not xs:
-        raise ArgumentError("meshgrid: expected at least one Tensor, got none")
+        raise ArgumentError("meshgrid: expected at least one Tensor in tensors, got none")
     for i, x in enumerate(xs):
         if x.ndim > 1:
             raise ShapeError(f"meshgrid: tensors[{i}] must be a vector, got shape {x.shape}")
@@ -368,7 +373,7 @@ def hstack(tensors: Sequence[Tensor]) -> Tensor:
     """Joined along axis 1; vectors along their only one."""
     xs = [ravel(x) if x.ndim == 0 else x for x in _several("hstack", (tensors,))]
     if not xs:
-        raise ArgumentError("hstack: expected at least one Tensor, got none")
+        raise ArgumentError("hstack: expected at least one Tensor in tensors, got none")
     return cat(xs, 0 if xs[0].ndim == 1 else 1)
 
 

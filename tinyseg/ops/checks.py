@@ -105,22 +105,22 @@ def integer(caller: str, name: str, value: Any) -> int:
         raise DTypeError(f"{caller}: {name} must be an integer, got {value!r}") from None
 
 
-def axis(caller: str, dim: Any, ndim: int) -> int:
-    """One axis as a non-negative number, `dim` counted from the end if negative."""
-    number = integer(caller, "dim", dim)
+def axis(caller: str, dim: Any, ndim: int, name: str = "dim") -> int:
+    """One axis as a non-negative number, `dim` counted from the end if negative; `name` is that of the argument."""
+    number = integer(caller, name, dim)
     if not -max(ndim, 1) <= number < max(ndim, 1):
-        raise BoundsError(f"{caller}: dim {number} is out of range for a Tensor with {ndim} axes")
+        raise BoundsError(f"{caller}: {name} {number} is out of range for a Tensor with {ndim} axes")
     return number % max(ndim, 1)
 
 
-def axes(caller: str, dim: Any, ndim: int) -> tuple[int, ...]:
+def axes(caller: str, dim: Any, ndim: int, name: str = "dim") -> tuple[int, ...]:
     """The axes that `dim` names (None: all), non-negative and sorted, each once."""
     if dim is None:
         return tuple(range(ndim))
     listed = tuple(dim) if isinstance(dim, Sequence) and not isinstance(dim, str) else (dim,)
-    found = tuple(axis(caller, d, ndim) for d in listed)
+    found = tuple(axis(caller, d, ndim, name) for d in listed)
     if len(set(found)) != len(found):
-        raise ArgumentError(f"{caller}: dim names an axis twice: {dim!r}")
+        raise ArgumentError(f"{caller}: {name} names an axis twice: {dim!r}")
     return tuple(sorted(found)) if ndim else ()
 
 

@@ -332,7 +332,7 @@ def neg(input: Tensor) -> Tensor:
     """-input."""
     x = tensor_arg("neg", "input", input)
     if x.dtype == np.bool_:
-        raise DTypeError("neg: booleans have no negative; use logical_not or .to(dtype)")
+        raise DTypeError("neg: input is boolean and has no negative; use logical_not or .to(dtype)")
     return Neg()(x)
 
 

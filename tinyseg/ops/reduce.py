@@ -314,7 +314,7 @@ def _extreme(caller: str, input: Tensor, dim: Any, keepdim: bool, smallest: bool
 
 def _refuse_empty(caller: str, x: Tensor, reduced: Shape) -> None:
     if builtins.any(x.shape[i] == 0 for i in reduced):
-        raise ShapeError(f"{caller}: shape {x.shape} has no element to choose along axes {reduced}")
+        raise ShapeError(f"{caller}: input of shape {x.shape} has no element to choose along axes {reduced}")
 
 
 def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> Bounds:

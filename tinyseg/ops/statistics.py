@@ -91,7 +91,7 @@ def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
 
 
 def _no_element(caller: str, x: Tensor) -> Any:
-    raise ShapeError(f"{caller}: shape {x.shape} has no element to choose")
+    raise ShapeError(f"{caller}: input of shape {x.shape} has no element to choose")
 
 
 def _line(x: Tensor) -> Tensor:

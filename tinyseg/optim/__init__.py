@@ -1,13 +1,11 @@
 """Optimisers, learning-rate schedules, averages of weights, gradient clipping."""
 
 from ..nn.clip import clip_grad_norm_
-from . import schedules as lr_scheduler
+from . import lr_scheduler
 from .adafactor import Adafactor
 from .adam import Adam, AdamW
 from .ema import EMA
-from .optimizer import Optimizer
-from .rmsprop import RMSprop
-from .schedules import (
+from .lr_scheduler import (
     CosineAnnealingLR,
     ExponentialLR,
     LambdaLR,
@@ -21,4 +19,6 @@ from .schedules import (
     StepLR,
     warmup_cosine,
 )
+from .optimizer import Optimizer
+from .rmsprop import RMSprop
 from .sgd import SGD

@@ -1,8 +1,9 @@
 """Learning-rate schedules under PyTorch's names: call `scheduler.step()` after each epoch (or step, as you count).
 
-Each but ReduceLROnPlateau is a function of the number of steps and of the group's initial rate alone. PyTorch's update
-the rate from its last value; the numbers agree to rounding, and here a resumed run gets the same bits whatever came
-between.
+Each but ReduceLROnPlateau is a function of the number of steps and of the group's initial rate, so that a resumed run
+gets the same bits. Where something else has changed the rate since the last step (a second schedule on the same
+optimiser, or the user), the schedule goes on from there as PyTorch's does: by the factor that it would have moved by.
+LambdaLR and OneCycleLR overwrite, in PyTorch too.
 """
 
 from __future__ import annotations
@@ -22,10 +23,13 @@ __all__ = [
 
 
 class LRScheduler:
-    """Sets `lr` of each group; a subclass says what it is after `epoch` steps.
+    """Sets `lr` of each group; a subclass says what it is after `epoch` steps where nothing else changes it.
 
     `last_epoch` is the number of the last step taken, -1 for a new run; the constructor takes the next one.
     """
+
+    overwrites = False  # whether what others did to the rate is lost at every step
+    floor = 0.0  # the rate that the schedule falls towards: factors are those of the distance from it
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
         for group in optimizer.param_groups:
@@ -36,6 +40,8 @@ class LRScheduler:
         self.optimizer, self.last_epoch = optimizer, last_epoch
         self.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
         self.step()
+        if last_epoch != -1:  # a run that goes on: whatever rate the groups hold, theirs is that of the epoch
+            self._overwrite()
 
     def lr_at(self, epoch: int, base_lr: float, group: int) -> float:
         """The rate after `epoch` steps of group number `group`, which began with `base_lr`."""
@@ -44,29 +50,43 @@ class LRScheduler:
     def step(self) -> None:
         """Count one step and set the rates."""
         self.last_epoch += 1
-        self._set()
-
-    def _set(self) -> None:
         for i, (group, base) in enumerate(zip(self.optimizer.param_groups, self.base_lrs, strict=True)):
-            group["lr"] = self.lr_at(self.last_epoch, base, i)
+            group["lr"] = self.moved(group["lr"], self.last_epoch, base, i)
+
+    def moved(self, lr: float, epoch: int, base_lr: float, group: int) -> float:
+        """The rate of a group after `epoch` steps, from its rate `lr` before the last of them."""
+        now = self.lr_at(epoch, base_lr, group)
+        was = self.lr_at(epoch - 1, base_lr, group) if epoch else base_lr
+        if self.overwrites or lr == was:
+            return now
+        if was == self.floor:  # there is no factor; PyTorch's cosine leaves its floor by a difference
+            return lr + (now - was)
+        return self.floor + (lr - self.floor) * ((now - self.floor) / (was - self.floor))
 
     def get_last_lr(self) -> list[float]:
         """The current rate of each group."""
-        return [self.lr_at(self.last_epoch, base, i) for i, base in enumerate(self.base_lrs)]
+        return [group["lr"] for group in self.optimizer.param_groups]
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint needs; the settings are not part of it."""
+        """What a checkpoint needs; the settings are not part of it, and loading keeps those of the new schedule."""
         return {"last_epoch": self.last_epoch, "base_lrs": list(self.base_lrs), "_last_lr": self.get_last_lr()}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Go on from a saved state; also sets the rates."""
+        """Go on from a saved state, ours or PyTorch's; also sets the rates."""
         if len(state_dict["base_lrs"]) != len(self.optimizer.param_groups):
             raise CheckpointError(
                 f"{type(self).__name__}.load_state_dict: the state has {len(state_dict['base_lrs'])} groups, "
                 f"the optimiser {len(self.optimizer.param_groups)}"
             )
         self.last_epoch, self.base_lrs = int(state_dict["last_epoch"]), [float(lr) for lr in state_dict["base_lrs"]]
-        self._set()
+        for group, lr in zip(self.optimizer.param_groups, state_dict["_last_lr"], strict=True):
+            group["lr"] = float(lr)
+        if self.overwrites:
+            self._overwrite()
+
+    def _overwrite(self) -> None:
+        for i, (group, base) in enumerate(zip(self.optimizer.param_groups, self.base_lrs, strict=True)):
+            group["lr"] = self.lr_at(self.last_epoch, base, i)
 
 
 class StepLR(LRScheduler):
@@ -149,6 +169,7 @@ class CosineAnnealingLR(LRScheduler):
 
     def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1) -> None:
         self.T_max, self.eta_min = _positive("CosineAnnealingLR", "T_max", T_max), eta_min
+        self.floor = eta_min
         super().__init__(optimizer, last_epoch)
 
     def lr_at(self, epoch: int, base_lr: float, group: int) -> float:
@@ -158,6 +179,8 @@ class CosineAnnealingLR(LRScheduler):
 
 class LambdaLR(LRScheduler):
     """lr = base · lr_lambda(t), with one function for all groups or a list of one for each."""
+
+    overwrites = True
 
     def __init__(
         self,
@@ -202,6 +225,12 @@ class SequentialLR(LRScheduler):
         start = self.milestones[turn - 1] if turn else 0
         return self.schedulers[turn].lr_at(epoch - start, base_lr, group)
 
+    def moved(self, lr: float, epoch: int, base_lr: float, group: int) -> float:
+        """As the schedule whose turn it is moves it; at its first step it sets its own rate."""
+        turn = bisect_right(self.milestones, epoch)
+        since = epoch - (self.milestones[turn - 1] if turn else 0)
+        return self.schedulers[turn].moved(lr, since, base_lr, group) if since else self.lr_at(epoch, base_lr, group)
+
 
 class OneCycleLR(LRScheduler):
     """Up from max_lr / div_factor to max_lr over `pct_start` of all steps, then down to start / final_div_factor.
@@ -211,6 +240,8 @@ class OneCycleLR(LRScheduler):
     `epochs` · `steps_per_epoch`, says how many there are. `max_lr` and the momenta may be lists, one for each group.
     **Source** Smith & Topin 2017, section 2; the shapes of the phases are PyTorch's.
     """
+
+    overwrites = True
 
     def __init__(
         self,
@@ -283,9 +314,14 @@ class OneCycleLR(LRScheduler):
         if self.last_epoch >= self.total_steps:
             raise ArgumentError(f"OneCycleLR: step {self.last_epoch + 1} is beyond total_steps {self.total_steps}")
         super().step()
+        self._set_momenta()
 
-    def _set(self) -> None:
-        super()._set()
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on from a saved state, ours or PyTorch's; also sets rates and momenta."""
+        super().load_state_dict(state_dict)
+        self._set_momenta()
+
+    def _set_momenta(self) -> None:
         for i, group in enumerate(self.optimizer.param_groups if self.cycle_momentum else ()):
             momentum = self._between(self.last_epoch, self.momenta, i)
             if "betas" in group:
