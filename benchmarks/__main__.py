@@ -21,7 +21,6 @@ import torch
 from benchmarks.cases import Case, cases
 
 README = pathlib.Path(__file__).parents[1] / "kernels" / "README.md"
-BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
 HEADER = [
     "| kernel | shape | ours, ms | PyTorch, ms | PyTorch's time / ours | GFLOP/s |",
     "|---|---|---:|---:|---:|---:|",
@@ -39,7 +38,8 @@ def check(case: Case) -> None:
 Clock = Callable[[], float]
 
 
-def milliseconds(run: Callable[[], object], clock: Clock) -> float:
+def milliseconds(run: Callable[[], object], clock: Clock = time.perf_counter) -> float:
+    """How long one call takes."""
     start = clock()
     run()
     return (clock() - start) * 1e3
@@ -54,7 +54,7 @@ def measure(case: Case, rounds: int, clock: Clock) -> str:
     return f"| {case.kernel} | {case.shape} | {ours:.2f} | {theirs:.2f} | {theirs / ours:.2f} | {speed} |"
 
 
-def conditions(rounds: int, clock: Clock) -> str:
+def conditions(rounds: int, clock: Clock = time.perf_counter) -> str:
     """What the figures depend on."""
     unit = "processor time of 1 thread" if clock is time.process_time else f"{numba.get_num_threads()} threads each"
     return (
@@ -63,12 +63,12 @@ def conditions(rounds: int, clock: Clock) -> str:
     )
 
 
-def write(lines: list[str]) -> None:
-    """Replace what stands between the markers of kernels/README.md."""
-    text = README.read_text(encoding="utf-8")
-    before, rest = text.split(BEGIN)
-    _, after = rest.split(END)
-    README.write_text(f"{before}{BEGIN}\n" + "\n".join(lines) + f"\n{END}{after}", encoding="utf-8")
+def write(lines: list[str], table: str) -> None:
+    """Replace what stands between a table's markers in kernels/README.md."""
+    begin, end = f"<!-- {table}: begin -->", f"<!-- {table}: end -->"
+    before, rest = README.read_text(encoding="utf-8").split(begin)
+    after = rest.split(end)[1]
+    README.write_text("\n".join([f"{before}{begin}", *lines, f"{end}{after}"]), encoding="utf-8")
 
 
 def main() -> None:
@@ -90,7 +90,7 @@ def main() -> None:
             lines.append(measure(case, rounds, clock))
             print(lines[-1], flush=True)
     if options.write:
-        write(lines)
+        write(lines, "benchmarks")
 
 
 if __name__ == "__main__":

@@ -38,43 +38,64 @@ def random(*shape: int, generator: np.random.Generator = np.random.default_rng(0
 
 
 def convolutions() -> Iterator[Case]:
-    """The layers of U-Nets of several widths, first to deepest, and the two special kernels."""
-    for n, c, o, size, kernel, stride, groups in [
-        (8, 3, 64, 64, 3, 1, 1),
-        (8, 64, 64, 64, 3, 1, 1),
-        (8, 128, 128, 32, 3, 1, 1),
-        (8, 256, 256, 16, 3, 1, 1),
-        (8, 512, 512, 8, 3, 1, 1),
-        (16, 16, 16, 64, 3, 1, 1),
-        (16, 32, 32, 32, 3, 1, 1),
-        (8, 64, 128, 64, 3, 2, 1),
-        (8, 64, 128, 64, 2, 2, 1),
-        (8, 64, 64, 64, 1, 1, 1),
-        (8, 64, 64, 64, 3, 1, 64),
+    """3x3 layers of U-Nets, wide and narrow, deep and odd; then every other kind of convolution."""
+    for n, c, o, size in [
+        (8, 64, 64, 64),
+        (8, 128, 128, 32),
+        (8, 256, 256, 16),
+        (4, 64, 64, 128),
+        (16, 128, 128, 8),
+        (2, 512, 512, 16),
+        (4, 3, 64, 128),
+        (8, 512, 512, 8),
+        (16, 16, 16, 64),
+        (16, 32, 32, 32),
+        (2, 65, 17, 61),
     ]:
-        yield from convolution(n, c, o, size, kernel, stride, groups)
+        yield from convolution(n, c, o, size, 3)
+    yield from convolution(8, 64, 64, 64, 1)
+    yield from convolution(8, 64, 128, 64, 3, stride=2)
+    yield from convolution(8, 64, 64, 32, 3, dilation=2)
+    yield from convolution(8, 64, 64, 32, 3, dilation=4)
+    yield from convolution(8, 3, 64, 128, 7, stride=2)
+    yield from convolution(8, 64, 64, 32, 3, groups=4)
+    yield from convolution(8, 64, 64, 64, 3, groups=64)
+    yield from convolution(8, 64, 128, 64, 2, stride=2, padding=0)
+    yield from convolution(8, 32, 64, 32, 4, stride=2, padding=1)
 
 
-def convolution(n: int, c: int, o: int, size: int, kernel: int, stride: int, groups: int) -> Iterator[Case]:
-    p = (kernel - 1) // 2
-    geometry = ConvGeometry((stride, stride), ((p, p), (p, p)), groups=groups)
+def convolution(
+    n: int,
+    c: int,
+    o: int,
+    size: int,
+    kernel: int,
+    *,
+    stride: int = 1,
+    dilation: int = 1,
+    groups: int = 1,
+    padding: int | None = None,
+) -> Iterator[Case]:
+    p = dilation * (kernel - 1) // 2 if padding is None else padding
+    geometry = ConvGeometry((stride, stride), ((p, p), (p, p)), (dilation, dilation), groups)
     x, w = random(n, c, size, size), random(o, c // groups, kernel, kernel)
-    y = F.conv2d(x, w, None, stride, p, 1, groups)
+    y = F.conv2d(x, w, None, stride, p, dilation, groups)
     gy = random(*y.shape)
     a, b, g = x.numpy(), w.numpy(), gy.numpy()
 
     def backward(*mask: bool) -> torch.Tensor:
-        options = ([stride] * 2, [p] * 2, [1, 1], False, [0, 0], groups, [*mask, False])
+        options = ([stride] * 2, [p] * 2, [dilation] * 2, False, [0, 0], groups, [*mask, False])
         return torch.ops.aten.convolution_backward(gy, x, w, None, *options)[mask.index(True)]
 
     shape = f"{n}×{c}×{size}×{size} → {o}, {kernel}×{kernel}" + (f", stride {stride}" if stride > 1 else "")
-    shape += ", depthwise" if groups == c else ""
+    shape += f", dilation {dilation}" if dilation > 1 else ""
+    shape += ", depthwise" if groups == c else f", {groups} groups" if groups > 1 else ""
     work = y.numel() * w[0].numel()
     yield Case(
         "conv2d.forward",
         shape,
         lambda: conv2d.forward(a, b, geometry),
-        lambda: F.conv2d(x, w, None, stride, p, 1, groups),
+        lambda: F.conv2d(x, w, None, stride, p, dilation, groups),
         work,
     )
     yield Case(

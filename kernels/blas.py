@@ -7,23 +7,14 @@ already there. That saves the copies around a product, which for few channels co
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import numpy as np
 from numba import types
 
-from .jit import JIT, blas_pools, serial
+from .jit import JIT, serial
 
-__all__ = ["gemm", "gemm_in_pieces", "pieces"]
-
-# OpenBLAS copies ("packs") both operands into an order of its own before it multiplies. Where it has AVX-512 kernels it
-# leaves that out for products of at most 100³ multiply-adds, and runs at full speed on operands that are in the cache.
-UNPACKED = 10**6
-UNPACKED_ON = {"SkylakeX", "Cooperlake", "Sapphirerapids"}  # OpenBLAS's names of the kernel sets; Zen 4 and 5 use them
-PIECE_ROWS = 32
-MANY_ROWS = 128
-NOT_CUT = 2**62
+__all__ = ["gemm"]
 
 # The C function under np.dot: SciPy's sgemm or dgemm by `kind`, called without the GIL, matrices by column.
 _xxgemm: Any = types.ExternalFunction(
@@ -73,29 +64,3 @@ def _gemm(a, b, c, keep):
 
 if JIT:
     gemm = serial(_gemm)
-
-
-@functools.cache
-def _multiplies_unpacked() -> bool:
-    return any(pool.get("architecture") in UNPACKED_ON for pool in blas_pools().info())
-
-
-def pieces(rows: int, columns: int) -> tuple[int, int]:
-    """(rows, depth) into which `gemm_in_pieces` should cut a product with a result of (rows, columns).
-
-    Pieces that OpenBLAS multiplies without packing; a single one where it always packs, or where the rows are so
-    many that packing pays.
-    """
-    if rows > MANY_ROWS or not _multiplies_unpacked():
-        return NOT_CUT, NOT_CUT
-    rows = max(1, min(rows, PIECE_ROWS))
-    return rows, max(8, UNPACKED // (rows * max(1, columns)))
-
-
-@serial
-def gemm_in_pieces(a, b, c, keep, piece):
-    """c = a·b + keep·c, in pieces of piece[0] rows of a and c, and piece[1] terms of the sum at a time."""
-    for i in range(0, a.shape[0], piece[0]):
-        for k in range(0, a.shape[1], piece[1]):
-            part = a[i : i + piece[0], k : k + piece[1]]
-            gemm(part, b[k : k + piece[1]], c[i : i + piece[0]], 1 if k else keep)

@@ -8,9 +8,10 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from tinyseg.errors import DeviceError
+from tinyseg import kernels
+from tinyseg.errors import ArgumentError, DeviceError
 from tinyseg.kernels import conv2d
-from tinyseg.kernels.conv2d import ConvGeometry, cpu, output_size, reference
+from tinyseg.kernels.conv2d import ConvGeometry, cpu, cpu_implicit, output_size, reference
 
 QUICK = settings(max_examples=40, deadline=None, derandomize=True)
 small = st.integers(1, 3)
@@ -19,13 +20,15 @@ pair = st.tuples(small, small)
 
 
 @st.composite
-def problems(draw):
-    """(x, w, bias, gy, geometry) of a small convolution with at least one output pixel."""
-    groups = draw(st.sampled_from([1, 1, 2, 3]))
-    geometry = ConvGeometry(draw(pair), ((draw(side), draw(side)), (draw(side), draw(side))), draw(pair), groups)
+def problems(draw, version="implicit"):
+    """(x, w, bias, gy, geometry) of a small convolution with at least one output pixel that a version applies to."""
+    groups = 1 if version == "winograd" else draw(st.sampled_from([1, 1, 2, 3]))
+    padding = ((draw(side), draw(side)), (draw(side), draw(side)))
+    stride, dilation = ((1, 1), (1, 1)) if version == "winograd" else (draw(pair), draw(pair))
+    geometry = ConvGeometry(stride, padding, dilation, groups)
     batch, size = draw(st.integers(0, 3)), (draw(st.integers(1, 8)), draw(st.integers(1, 8)))
-    channels, outputs = draw(small), draw(small)
-    kernel = draw(st.tuples(st.integers(1, 4), st.integers(1, 4)))
+    channels, outputs = (1, 1) if version == "depthwise" else (draw(small), draw(small))
+    kernel = (3, 3) if version == "winograd" else draw(st.tuples(st.integers(1, 4), st.integers(1, 4)))
     out = output_size(size, kernel, geometry)
     assume(min(out) >= 1)
     return arrays(batch, groups * channels, groups * outputs, size, kernel, geometry)
@@ -112,6 +115,7 @@ BLOCKS = {
     "1x1 in groups, one image": (1, 8, 6, (15, 9), (1, 1), ConvGeometry(groups=2)),
     "1x1 with padding": (2, 3, 3, (6, 6), (1, 1), ConvGeometry((1, 1), ((1, 0), (0, 1)))),
     "1x1 with stride": (2, 3, 3, (9, 9), (1, 1), ConvGeometry((2, 2))),
+    "many channels": (2, 17, 20, (13, 19), (3, 3), ConvGeometry((1, 1), ((1, 1), (0, 2)))),
     "padding beyond the window": (2, 3, 2, (5, 6), (2, 2), ConvGeometry((1, 1), ((3, 2), (2, 4)))),
 }
 
@@ -205,17 +209,30 @@ def test_views_are_read_right_and_left_alone():
         np.testing.assert_array_equal(view, copy)
 
 
-ALGORITHMS = {
-    "depthwise": "cpu_depthwise",
-    "1x1": "cpu_pointwise",
-    "rows of large images": "cpu_shifted",
-    "many small images": "cpu_columns",
-    "1x1 with stride": "cpu_columns",
+@pytest.mark.parametrize("name", cpu.ALGORITHMS)
+@QUICK
+@given(data=st.data())
+def test_every_version_is_the_same_convolution(name, data):
+    problem = data.draw(problems(version=name))
+    assert cpu.ALGORITHMS[name].applies(problem[-1], problem[1].shape)
+    with kernels.use(conv2d=name):
+        assert_same(by(conv2d, *problem), by(reference, *problem), 1e-12)
+
+
+VERSIONS = {  # which take it, and which of them is the fastest in float32
+    "depthwise": (["direct", "im2col", "implicit", "depthwise"], "depthwise"),
+    "1x1": (["direct", "im2col", "implicit"], "implicit"),
+    "rows of large images": (["direct", "im2col", "implicit", "winograd"], "implicit"),
+    "many channels": (["direct", "im2col", "implicit", "winograd"], "winograd"),
+    "groups": (["direct", "im2col", "implicit"], "implicit"),
 }
 
 
-@pytest.mark.parametrize("name", ALGORITHMS)
-def test_every_shape_has_its_algorithm(name, monkeypatch):
+@pytest.mark.parametrize("name", VERSIONS)
+def test_every_shape_has_its_versions(name, monkeypatch):
+    expected, fastest = VERSIONS[name]
+    problem = arrays(*BLOCKS[name], dtype=np.float32)
+    assert conv2d.algorithms(problem[-1], problem[1].shape) == expected
     called = set()
 
     def recorded(label, function):
@@ -225,13 +242,74 @@ def test_every_shape_has_its_algorithm(name, monkeypatch):
 
         return call
 
-    for module in (cpu.cpu_columns, cpu.cpu_depthwise, cpu.cpu_pointwise, cpu.cpu_shifted):
+    for label, version in cpu.ALGORITHMS.items():
         for kernel in ("correlate", "correlate_weight"):
-            label = f"{module.__name__.rpartition('.')[2]}.{kernel}"
-            monkeypatch.setattr(module, kernel, recorded(label, getattr(module, kernel)))
-    problem = arrays(*BLOCKS[name])
-    assert_same(by(conv2d, *problem), by_torch(*problem), 1e-12)
-    assert called == {f"{ALGORITHMS[name]}.correlate", f"{ALGORITHMS[name]}.correlate_weight"}
+            monkeypatch.setattr(version, kernel, recorded((label, kernel), getattr(version, kernel)))
+    by(conv2d, *problem)
+    assert called == {(fastest, "correlate"), (fastest, "correlate_weight")}
+    for label in expected:
+        called.clear()
+        with kernels.use(conv2d=label):
+            by(conv2d, *problem)
+        assert called == {(label, "correlate"), (label, "correlate_weight")}
+
+
+def test_a_version_is_used_from_the_call_on_or_inside_with():
+    kernels.use(conv2d="direct")
+    with kernels.use(conv2d="im2col"):
+        assert kernels.chosen("conv2d") == "im2col"
+    assert kernels.chosen("conv2d") == "direct"
+    kernels.use(conv2d=None)
+    assert kernels.chosen("conv2d") is None
+
+
+def test_versions_that_do_not_exist():
+    with pytest.raises(ArgumentError, match=r"use: conv2d must be one of direct, .* or None, got 'fft'"):
+        kernels.use(conv2d="fft")
+    with pytest.raises(ArgumentError, match="use: no family 'conv3d'"):
+        kernels.use(conv3d="direct")
+    assert kernels.chosen("conv2d") is None
+
+
+# Winograd's tiles: whole and cut, several images in a block, one, thin and wide, few and odd numbers of channels.
+TILES = {
+    "whole tiles": (2, 16, 16, (16, 16), 1),
+    "cut tiles, odd channels": (3, 17, 13, (9, 15), 1),
+    "without padding": (2, 12, 20, (11, 6), 0),
+    "more padding than a window": (2, 12, 12, (5, 4), 4),
+    "the smallest image": (1, 12, 12, (3, 3), 0),
+    "many small images": (41, 33, 20, (5, 5), 1),
+    "a wide image": (1, 14, 12, (4, 300), 1),
+    "many channels": (3, 140, 131, (8, 8), 1),
+}
+
+
+@pytest.mark.parametrize("name", TILES)
+def test_winograd_is_the_same_convolution(name, monkeypatch):
+    batch, channels, outputs, size, padding = TILES[name]
+    geometry = ConvGeometry((1, 1), ((padding, padding), (padding, padding)))
+    x, w, bias, gy, _ = arrays(batch, channels, outputs, size, (3, 3), geometry)
+    expected = by_torch(x, w, bias, gy, geometry)
+    monkeypatch.setattr(cpu_implicit, "correlate", None)  # must not be asked
+    with kernels.use(conv2d="winograd"):
+        assert_same(by(conv2d, x, w, bias, gy, geometry), expected, 1e-13)
+    halved = [a.astype(np.float32) for a in (x, w, bias, gy)]
+    expected = by_torch(*(a.astype(np.float64) for a in halved), geometry)
+    with kernels.use(conv2d="winograd"):
+        assert_same(by(conv2d, *halved, geometry), expected, 1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:(invalid value|overflow):RuntimeWarning")  # of the plain Python, without the JIT
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e38])
+def test_winograd_steps_back_where_numbers_are_not_finite(bad):
+    x, w, bias, gy, geometry = arrays(2, 16, 16, (12, 12), (3, 3), ConvGeometry((1, 1), ((1, 1), (1, 1))), np.float32)
+    w[np.abs(w) < 0.01] = 0.01
+    x[0, 3, 5, 6] = gy[1, 2, 7, 4] = bad
+    for got, want in zip(by(conv2d, x, w, bias, gy, geometry), by_torch(x, w, bias, gy, geometry), strict=True):
+        np.testing.assert_array_equal(np.isnan(got), np.isnan(want))
+        finite = np.isfinite(want)
+        scale = np.abs(want[finite]).max()
+        np.testing.assert_allclose(got[finite] / scale, want[finite] / scale, atol=1e-6)
 
 
 @pytest.mark.parametrize(

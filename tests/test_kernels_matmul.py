@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinyseg.kernels import blas
-from tinyseg.kernels.blas import gemm, gemm_in_pieces, pieces
+from tinyseg.kernels.blas import gemm
 from tinyseg.kernels.matmul import cpu as matmul_cpu
 from tinyseg.kernels.matmul import matmul, reference
 
@@ -96,27 +95,3 @@ def test_gemm_ignores_what_an_overwritten_result_held():
     c = np.full((2, 2), np.nan)
     gemm(np.ones((2, 3)), np.ones((3, 2)), c, 0)
     np.testing.assert_array_equal(c, np.full((2, 2), 3.0))
-
-
-@pytest.mark.parametrize("piece", [(1, 1), (3, 2), (4, 100), (2**62, 2**62)])
-def test_a_product_in_pieces_is_the_product(piece):
-    rng = np.random.default_rng(9)
-    a, b, c = rng.standard_normal((10, 7)), rng.standard_normal((7, 5)), np.full((10, 5), np.nan)
-    gemm_in_pieces(a, b, c, 0, piece)
-    np.testing.assert_allclose(c, np.einsum("mk,kn->mn", a, b), rtol=1e-13, atol=1e-13)
-
-
-@pytest.mark.parametrize("rows", [1, 16, 64, 128])
-def test_pieces_stay_below_the_size_that_blas_packs(rows, monkeypatch):
-    monkeypatch.setattr(blas, "_multiplies_unpacked", lambda: True)
-    for columns in (1, 8, 256, 700):
-        height, depth = pieces(rows, columns)
-        assert 1 <= height <= rows
-        assert depth >= 1
-        assert height * depth * columns <= 100**3
-
-
-def test_products_are_not_cut_where_packing_pays_or_is_always_done(monkeypatch):
-    assert min(pieces(512, 256)) > 10**9
-    monkeypatch.setattr(blas, "_multiplies_unpacked", lambda: False)
-    assert min(pieces(16, 256)) > 10**9

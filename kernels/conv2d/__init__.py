@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from ..backend import backend
 
-__all__ = ["ConvGeometry", "forward", "grad_input", "grad_weight", "output_size"]
+__all__ = ["ConvGeometry", "algorithms", "forward", "grad_input", "grad_weight", "output_size"]
 
 Pair = tuple[int, int]
 
@@ -47,6 +47,13 @@ def output_size(size: Pair, kernel_size: Pair, geometry: ConvGeometry) -> Pair:
         (size[0] + top + bottom - window[0]) // geometry.stride[0] + 1,
         (size[1] + left + right - window[1]) // geometry.stride[1] + 1,
     )
+
+
+def algorithms(geometry: ConvGeometry, shape: tuple[int, ...]) -> list[str]:
+    """The versions on the CPU that apply to a weight of `shape` (O, C/G, KH, KW), for `kernels.use`; slowest first."""
+    from .cpu import ALGORITHMS
+
+    return [name for name, version in ALGORITHMS.items() if version.applies(geometry, shape)]
 
 
 def forward(x: Any, w: Any, geometry: ConvGeometry, bias: Any = None) -> Any:

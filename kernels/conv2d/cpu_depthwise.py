@@ -1,84 +1,113 @@
-"""Depthwise convolution: one input channel per group, so there is nothing to multiply matrices with.
+"""Version 3, depthwise: one input channel per group, so there is nothing to multiply matrices with.
 
-A product (1, KH·KW) · (KH·KW, P) would spend its time gathering columns that are used once. Instead every output row
-is a weighted sum of shifted input rows, one tap at a time, in a buffer that stays in the first-level cache.
+Every plane is copied once with its padding; an output row is then a sum of shifted rows of that copy, one per tap, and
+a register holds neighbouring pixels of it until the last tap has been added. Strides are taken from the sum for
+stride 1.
 """
 
 from __future__ import annotations
 
+import numba
 import numpy as np
 
 from ..jit import parallel, prange, serial
-from .rows import add_row, inside
+from ..simd import BYTES
+from ..tiles import add_products
+from . import ConvGeometry, Pair
+from .taps import backward_axis, forward_axis
 
-__all__ = ["correlate", "correlate_weight"]
+__all__ = ["applies", "correlate", "correlate_weight"]
 
 
-@serial
-def _dot_row(a, source, step):
-    """Σ a[j] · source[j·step]."""
-    total = a.dtype.type(0)
-    if step == 1:
-        for j in range(len(a)):
-            total += a[j] * source[j]
-    else:
-        for j in range(len(a)):
-            total += a[j] * source[j * step]
-    return total
+def applies(geometry: ConvGeometry, weight_shape: tuple[int, ...]) -> bool:
+    """Where every group has one input and one output channel."""
+    return tuple(weight_shape[:2]) == (geometry.groups, 1)
 
 
 @serial
-def _row(plane, w, bias, down, right, step, i, row):
-    """One output row: bias + Σ w[p, q] · plane[i·step + down[p], j·step + right[q]]."""
+def _pad(plane, top, left, pitch, padded):
+    """padded[r·pitch + j] = plane[top + r, left + j], zero beyond the borders."""
     height, width = plane.shape
-    row[:] = bias
-    for p in range(len(down)):
-        h = i * step[0] + down[p]
-        if 0 <= h < height:
-            for q in range(len(right)):
-                lo, hi = inside(width, right[q], step[1], len(row))
-                if lo < hi:
-                    source = plane[h, lo * step[1] + right[q] :]
-                    add_row(w[p * len(right) + q], source, step[1], row[lo:hi])
+    lo, hi = min(max(0, -left), pitch), min(pitch, width - left)
+    padded[:] = 0
+    for r in range(max(0, -top), min(len(padded) // pitch, height - top)):
+        target, source = padded[r * pitch + lo : r * pitch + max(lo, hi)], plane[top + r, left + lo :]
+        for j in range(len(target)):
+            target[j] = source[j]
 
 
 @parallel
-def correlate(x, w, bias, down, right, step, y, origin, every, size, threads):
-    """As in `cpu_columns`, for one input channel per group: w (G, O/G, KH·KW), every output plane a task of its own."""
-    outputs = w.shape[1]
+def _correlate(x, w, bias, top, left, height, pitch, steps, taps, which, every, origin, across, y, threads):
+    """The pixels of one phase: y[n, g, origin + every·(i, j)] = bias[g] + Σ_k w[g, which[k]] · x[... + taps[k]]."""
     planes = y.shape[0] * y.shape[1]
+    lane = BYTES // x.itemsize
+    here = np.zeros(1, np.int64)
     for t in prange(threads):
-        row = np.empty(size[1], x.dtype)
+        vectors = -(-((across[0] - 1) * steps[0] * pitch + (across[1] - 1) * steps[1] + 1) // lane)
+        padded = np.zeros(height * pitch + lane, x.dtype)
+        total = np.empty(vectors * lane, x.dtype)
+        flat_w = w.reshape(-1)
         for task in range(t * planes // threads, (t + 1) * planes // threads):
-            n, o = task // y.shape[1], task % y.shape[1]
-            plane, kernel = x[n, o // outputs], w[o // outputs, o % outputs]
-            for i in range(size[0]):
-                _row(plane, kernel, bias[o], down, right, step, i, row)
-                target = y[n, o, origin[0] + every[0] * i, origin[1] :]
-                for j in range(size[1]):
-                    target[j * every[1]] = row[j]
+            n, g = task // y.shape[1], task % y.shape[1]
+            _pad(x[n, g], top, left, pitch, padded[: height * pitch])
+            total[:] = bias[g]
+            add_products(flat_w, g * w.shape[1], here, which, padded, 0, taps, total, 0, here, 1, vectors, 1)
+            for i in range(across[0]):
+                source = total[i * steps[0] * pitch :]
+                target = y[n, g, origin[0] + i * every[0], origin[1] :]
+                for j in range(across[1]):
+                    target[j * every[1]] = source[j * steps[1]]
 
 
-@serial
-def _plane_weight(plane, gy, down, right, step, gw):
-    """gw[p, q] += Σ gy[i, j] · plane[i·step + down[p], j·step + right[q]]."""
-    height, width = plane.shape
-    for p in range(len(down)):
-        for q in range(len(right)):
-            lo, hi = inside(width, right[q], step[1], gy.shape[1])
-            for i in range(gy.shape[0]):
-                h = i * step[0] + down[p]
-                if 0 <= h < height and lo < hi:
-                    source = plane[h, lo * step[1] + right[q] :]
-                    gw[p * len(right) + q] += _dot_row(gy[i, lo:hi], source, step[1])
+def correlate(
+    x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, geometry: ConvGeometry, size: Pair, adjoint: bool
+) -> np.ndarray:
+    """See `cpu`."""
+    axis = backward_axis if adjoint else forward_axis
+    down, right = axis(0, w.shape[2], geometry), axis(1, w.shape[3], geometry)
+    steps = (-(-size[0] // down.every), -(-size[1] // right.every))
+    height, pitch = (steps[0] - 1) * down.step + down.span, (steps[1] - 1) * right.step + right.span
+    every, weights = (down.every, right.every), w.reshape(len(w), -1)
+    b = np.zeros(len(w), x.dtype) if bias is None else bias
+    y = np.zeros((*x.shape[:2], *size), x.dtype)
+    for above, r, p, rows in down.phases(size[0]):
+        for before, s, q, columns in right.phases(size[1]):
+            taps = ((above - down.first)[:, None] * pitch + before - right.first).ravel()
+            which = (p[:, None] * right.taps + q).ravel()
+            if rows and columns:
+                _correlate(x, weights, b, down.first, right.first, height, pitch, (down.step, right.step), taps, which,
+                           every, (r, s), (rows, columns), y, numba.get_num_threads())  # fmt: skip
+    return y
 
 
 @parallel
-def correlate_weight(x, gy, down, right, step, gw, threads):
-    """gw (G, O/G, KH·KW) += as in `cpu_columns`: each channel sums over the batch on one thread."""
+def _correlate_weight(x, gy, top, left, height, pitch, step, taps, gw, threads):
     channels = gy.shape[1]
-    outputs = channels // x.shape[1]
     for t in prange(threads):
-        for o in range(t * channels // threads, (t + 1) * channels // threads):
+        padded = np.zeros(height * pitch, x.dtype)
+        for g in range(t * channels // threads, (t + 1) * channels // threads):
             for n in range(gy.shape[0]):
-                _plane_weight(x[n, o // outputs], gy[n, o], down, right, step, gw[o // outputs, o % outputs])
+                _pad(x[n, g], top, left, pitch, padded)
+                for i in range(gy.shape[2]):
+                    row = gy[n, g, i]
+                    for k in range(len(taps)):
+                        source = padded[i * step[0] * pitch + taps[k] :]
+                        total = x.dtype.type(0)
+                        if step[1] == 1:
+                            for j in range(len(row)):
+                                total += row[j] * source[j]
+                        else:
+                            for j in range(len(row)):
+                                total += row[j] * source[j * step[1]]
+                        gw[g, k] += total
+
+
+def correlate_weight(x: np.ndarray, gy: np.ndarray, geometry: ConvGeometry, kernel_size: Pair) -> np.ndarray:
+    """See `cpu`: each channel sums over the batch on one thread."""
+    down, right = (forward_axis(a, kernel_size[a], geometry) for a in (0, 1))
+    height, pitch = (gy.shape[2] - 1) * down.step + down.span, (gy.shape[3] - 1) * right.step + right.span
+    taps = ((down.parts[0].offset - down.first)[:, None] * pitch + right.parts[0].offset - right.first).ravel()
+    gw = np.zeros((gy.shape[1], len(taps)), x.dtype)
+    step = (down.step, right.step)
+    _correlate_weight(x, gy, down.first, right.first, height, pitch, step, taps, gw, numba.get_num_threads())
+    return gw.reshape(-1, 1, *kernel_size)

@@ -1,0 +1,221 @@
+"""The two inner loops of every product and convolution: a tile of sums in registers, and a transpose.
+
+    add_products     c[i, j] += Σ_k a[i, k]·b[k, j], the operands laid out by tables of offsets
+    widen, narrow    channels to the last axis, in whole registers, and back
+
+They are written in LLVM's language, through `simd.Code`: a compiler that is given the loops in numba moves the sums of
+a tile to and from memory, and then a core does a third of what it can. Import it only from modules with kernels.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from .jit import JIT, serial
+from .simd import BYTES, REGISTERS, Code
+
+__all__ = ["add_products", "narrow", "widen"]
+
+# TILE_ROWS x TILE_VECTORS registers hold the sums of a tile; beside them stand a row of b and one element of a.
+TILE_ROWS, TILE_VECTORS = 4, 6 if REGISTERS == 32 else 3
+TILE_HEIGHTS = (TILE_ROWS, 2, 1)
+
+_INT = ir.IntType(64)
+
+# ---------------------------------------------------------------- products
+
+
+def _tile(code: Code, rows: int, vectors: int, a: Any, a_row: Any, a_at: Any, b: Any, b_at: Any, c: Any, c_row: Any,
+          depth: Any, keep: Any) -> None:  # fmt: skip
+    """The loop over k for one tile of `rows` x `vectors` sums, which live in registers from the first k to the last."""
+    each = [(i, j) for i in range(rows) for j in range(vectors)]
+    row = [code.gep(a, [code.builder.load(code.gep(a_row, [_INT(i)]))]) for i in range(rows)]
+    line_of = [code.gep(c, [code.builder.load(code.gep(c_row, [_INT(i)]))]) for i in range(rows)]
+    target = [code.gep(line_of[i], [_INT(j * code.count)]) for i, j in each]
+    before = code.block
+    kept, start, loop, end = (code.append_basic_block(name) for name in ("kept", "start", "loop", "end"))
+    code.cbranch(code.icmp_signed("!=", keep, _INT(0)), kept, start)
+
+    code.position_at_end(kept)
+    held = [code.load(pointer) for pointer in target]
+    code.branch(start)
+
+    code.position_at_end(start)
+    initial = [code.phi(code.kind) for _ in each]
+    for phi, value in zip(initial, held, strict=True):
+        phi.add_incoming(ir.Constant(code.kind, None), before)
+        phi.add_incoming(value, kept)
+    code.branch(loop)
+
+    code.position_at_end(loop)
+    k, sums = code.phi(_INT), [code.phi(code.kind) for _ in each]
+    b_k = code.gep(b, [code.builder.load(code.gep(b_at, [k]))])
+    line = [code.load(code.gep(b_k, [_INT(j * code.count)])) for j in range(vectors)]
+    a_k = code.builder.load(code.gep(a_at, [k]))
+    factor = [code.splat(code.builder.load(code.gep(pointer, [a_k]))) for pointer in row]
+    grown = [code.fma(factor[i], line[j], sums[i * vectors + j]) for i, j in each]
+    following = code.add(k, _INT(1))
+    for phi, first, later in zip([k, *sums], [_INT(0), *initial], [following, *grown], strict=True):
+        phi.add_incoming(first, start)
+        phi.add_incoming(later, loop)
+    code.cbranch(code.icmp_signed("<", following, depth), loop, end)
+
+    code.position_at_end(end)
+    for pointer, value in zip(target, grown, strict=True):
+        code.store(value, pointer)
+
+
+@intrinsic
+def _add_tile(typing: Any, rows: Any, vectors: Any, a: Any, a_start: Any, a_row: Any, first: Any, a_at: Any, b: Any,
+              b_start: Any, b_at: Any, c: Any, c_start: Any, c_row: Any, keep: Any) -> Any:  # fmt: skip
+    """A tile of `add_products`, of rows and vectors that are known only when it runs: all shapes, and a switch."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        code = Code(context, builder, b.dtype)
+        rows_, vectors_, a_, a_start_, a_row_, first_, a_at_, b_, b_start_, b_at_, c_, c_start_, c_row_, keep_ = values
+        depth = context.make_array(b_at)(context, builder, b_at_).nitems
+        zero = _INT(0)
+        arguments = (code.pointer(a, a_, a_start_), code.pointer(a_row, a_row_, first_),
+                     code.pointer(a_at, a_at_, zero), code.pointer(b, b_, b_start_), code.pointer(b_at, b_at_, zero),
+                     code.pointer(c, c_, c_start_), code.pointer(c_row, c_row_, first_), depth, keep_)  # fmt: skip
+        done = builder.append_basic_block("done")
+        which = builder.add(builder.mul(rows_, _INT(TILE_VECTORS + 1)), vectors_)
+        switch = builder.switch(which, done)
+        for shape in [(i, j) for i in TILE_HEIGHTS for j in range(1, TILE_VECTORS + 1)]:
+            block = builder.append_basic_block(f"tile{shape[0]}x{shape[1]}")
+            switch.add_case(_INT(shape[0] * (TILE_VECTORS + 1) + shape[1]), block)
+            builder.position_at_end(block)
+            _tile(code, *shape, *arguments)
+            builder.branch(done)
+        builder.position_at_end(done)
+        return context.get_dummy_value()
+
+    n = types.intp
+    return types.void(n, n, a, n, a_row, n, a_at, b, n, b_at, c, n, c_row, n), generate
+
+
+def _plain_tile(rows, vectors, a, a_start, a_row, first, a_at, b, b_start, b_at, c, c_start, c_row, keep):
+    width = vectors * (BYTES // c.itemsize)
+    for i in range(first, first + rows):
+        line = c[c_start + c_row[i] : c_start + c_row[i] + width]
+        total = line.copy() if keep else np.zeros_like(line)
+        for k in range(len(b_at)):
+            total += a[a_start + a_row[i] + a_at[k]] * b[b_start + b_at[k] : b_start + b_at[k] + width]
+        line[:] = total
+
+
+add_tile: Any = _add_tile if JIT else _plain_tile
+
+
+@serial
+def add_products(a, a_start, a_row, a_at, b, b_start, b_at, c, c_start, c_row, rows, vectors, keep):
+    """c[i, j] = keep·c[i, j] + Σ_k a[i, k]·b[k, j], each operand in a flat array and laid out as its caller likes.
+
+    c[i, j] stands at c_start + c_row[i] + j, a[i, k] at a_start + a_row[i] + a_at[k], b[k, j] at b_start + b_at[k] + j,
+    for i < rows and j < vectors·lanes; there is at least one k. With tables for the offsets this is a product, a
+    product by a transpose, or a convolution read in place.
+    """
+    lane = BYTES // c.itemsize
+    panels = -(-vectors // TILE_VECTORS) if len(b_at) else 0
+    for p in range(panels):
+        first, last = p * vectors // panels, (p + 1) * vectors // panels
+        j = first * lane
+        i = 0
+        for height in TILE_HEIGHTS:
+            while i + height <= rows:
+                add_tile(height, last - first, a, a_start, a_row, i, a_at, b, b_start + j, b_at,
+                          c, c_start + j, c_row, keep)  # fmt: skip
+                i += height
+
+
+# ---------------------------------------------------------------- transposes
+
+
+@intrinsic
+def _turn(
+    typing: Any, a: Any, a_start: Any, a_row: Any, rows: Any, b: Any, b_start: Any, b_row: Any, columns: Any
+) -> Any:
+    """b[j, i] = a[i, j] for a square of a register's width, of which `rows` are read and `columns` written."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        code = Code(context, builder, a.dtype)
+        a_, a_start_, a_row_, rows_, b_, b_start_, b_row_, columns_ = values
+        source, target = code.pointer(a, a_, a_start_), code.pointer(b, b_, b_start_)
+        zero = ir.Constant(code.kind, None)
+        v = []
+        for i in range(code.count):
+            here = code.block
+            with code.if_then(code.icmp_signed("<", _INT(i), rows_), likely=True):
+                value, there = code.load(code.gep(source, [code.mul(a_row_, _INT(i))])), code.block
+            v.append(code.phi(code.kind))
+            v[-1].add_incoming(zero, here)
+            v[-1].add_incoming(value, there)
+        bit = 1
+        while bit < code.count:  # rows i and i + bit trade the halves that belong to the other
+            low = [e if not e & bit else code.count + e - bit for e in range(code.count)]
+            high = [e + bit if not e & bit else code.count + e for e in range(code.count)]
+            for i in range(code.count):
+                if not i & bit:
+                    v[i], v[i + bit] = code.shuffle(v[i], v[i + bit], low), code.shuffle(v[i], v[i + bit], high)
+            bit *= 2
+        for i in range(code.count):
+            with code.if_then(code.icmp_signed("<", _INT(i), columns_), likely=True):
+                code.store(v[i], code.gep(target, [code.mul(b_row_, _INT(i))]))
+        return context.get_dummy_value()
+
+    n = types.intp
+    return types.void(a, n, n, n, b, n, n, n), generate
+
+
+def _plain_turn(a, a_start, a_row, rows, b, b_start, b_row, columns):
+    for j in range(columns):
+        for i in range(BYTES // a.itemsize):
+            b[b_start + j * b_row + i] = a[a_start + i * a_row + j] if i < rows else 0
+
+
+turn: Any = _turn if JIT else _plain_turn
+
+
+@serial
+def widen(a, a_start, a_row, rows, columns, b, b_start, b_row):
+    """b[j, i] = a[i, j] for i < rows, j < columns, and 0 up to a whole number of vectors: channels go last.
+
+    a stands at a_start + i·a_row + j, b at b_start + j·b_row + i. Past its last column a is read where a vector still
+    fits into its array.
+    """
+    lane = BYTES // a.itemsize
+    for i in range(0, rows, lane):
+        height = min(lane, rows - i)
+        for j in range(0, columns, lane):
+            at = a_start + i * a_row + j
+            if at + (height - 1) * a_row + lane <= len(a):
+                turn(a, at, a_row, height, b, b_start + j * b_row + i, b_row, min(lane, columns - j))
+            else:
+                for c in range(min(lane, columns - j)):
+                    for r in range(lane):
+                        b[b_start + (j + c) * b_row + i + r] = a[at + r * a_row + c] if r < height else 0
+
+
+@serial
+def narrow(a, a_start, a_row, rows, columns, b, b_start, b_row):
+    """b[j, i] = a[i, j] for i < rows, j < columns: channels go first again.
+
+    The rows of a are whole vectors, whatever stands past the columns.
+    """
+    lane = BYTES // a.itemsize
+    for i in range(0, rows, lane):
+        # the last vectors of a row overlap those before, and what is written twice is the same
+        first = i if i + lane <= rows or rows < lane else rows - lane
+        for j in range(0, columns, lane):
+            at = a_start + first * a_row + j
+            if rows >= lane:
+                turn(a, at, a_row, lane, b, b_start + j * b_row + first, b_row, min(lane, columns - j))
+            else:
+                for c in range(min(lane, columns - j)):
+                    for r in range(rows):
+                        b[b_start + (j + c) * b_row + r] = a[at + r * a_row + c]
