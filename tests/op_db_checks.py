@@ -178,8 +178,8 @@ def check_error(entry: Entry, sample: Any) -> None:
     names.add(tables.SPEAKS_AS.get(entry.name, ""))
     assert any(name and name in str(raised) for name in names), f"the message names no function: {raised}"
     said = set(re.findall(r"\w+", str(raised).partition(":")[2]))
-    arguments = {*inspect.signature(entry.function).parameters, *tables.SPEAKS_OF.get(entry.name, ("input",))}
-    assert said & arguments, f"the message names no argument: {raised}"
+    parameters = {*inspect.signature(entry.function).parameters, *tables.SPEAKS_OF.get(entry.name, ("input",))}
+    assert said & parameters, f"the message names no argument: {raised}"
 
 
 def failures(entry: Entry, kind: str) -> list[str]:

@@ -36,7 +36,9 @@ ALGORITHMS = {
 }
 
 
-def _algorithm(x: np.ndarray, outputs: int, size: Pair, geometry: ConvGeometry, kernel_size: Pair) -> ModuleType:
+def _algorithm(
+    x: np.ndarray, outputs: int, size: Pair, geometry: ConvGeometry, kernel_size: Pair, weight: bool
+) -> ModuleType:
     """The one that `kernels.use` names if it applies, else the fastest, as measured (see the worklog).
 
     float64 is for checks, where a plain sum is worth more than speed.
@@ -47,7 +49,7 @@ def _algorithm(x: np.ndarray, outputs: int, size: Pair, geometry: ConvGeometry, 
         return ALGORITHMS[name]
     if cpu_depthwise.applies(geometry, weight_shape):
         return cpu_depthwise
-    fast = x.dtype == np.float32 and cpu_winograd.pays(len(x), x.shape[1], outputs, size)
+    fast = x.dtype == np.float32 and cpu_winograd.pays(len(x), x.shape[1], size, weight)
     return cpu_winograd if fast and cpu_winograd.applies(geometry, weight_shape) else cpu_implicit
 
 
@@ -57,7 +59,8 @@ def _correlate(
     if adjoint and not np.isfinite(w.sum()):
         # A gather would multiply such a weight by the zeros around gy too, and NaN would reach pixels it never saw.
         return cpu_columns.correlate(x, w, bias, geometry, size, adjoint)
-    algorithm = _algorithm(x, w.shape[1] * geometry.groups if adjoint else len(w), size, geometry, w.shape[2:])
+    outputs = w.shape[1] * geometry.groups if adjoint else len(w)
+    algorithm = _algorithm(x, outputs, size, geometry, w.shape[2:], weight=False)
     y: np.ndarray | None = algorithm.correlate(x, w, bias, geometry, size, adjoint)
     return cpu_implicit.correlate(x, w, bias, geometry, size, adjoint) if y is None else y
 
@@ -76,6 +79,6 @@ def grad_input(gy: np.ndarray, w: np.ndarray, geometry: ConvGeometry, input_size
 def grad_weight(x: np.ndarray, gy: np.ndarray, geometry: ConvGeometry, kernel_size: Pair) -> np.ndarray:
     """See the family's docstring."""
     x_, gy_ = native(x), native(gy)
-    algorithm = _algorithm(x_, gy.shape[1], gy.shape[2:], geometry, kernel_size)
+    algorithm = _algorithm(x_, gy.shape[1], gy.shape[2:], geometry, kernel_size, weight=True)
     gw: np.ndarray | None = algorithm.correlate_weight(x_, gy_, geometry, kernel_size)
     return narrow(cpu_implicit.correlate_weight(x_, gy_, geometry, kernel_size) if gw is None else gw, x)

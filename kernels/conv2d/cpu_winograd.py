@@ -320,10 +320,10 @@ def applies(geometry: ConvGeometry, weight_shape: tuple[int, ...]) -> bool:
     return tuple(weight_shape[2:]) == (3, 3) and geometry.stride == geometry.dilation == (1, 1) and geometry.groups == 1
 
 
-def pays(batch: int, channels: int, outputs: int, size: Pair) -> bool:
-    """Whether it is faster than a plain sum: registers are filled, and windows are not most of the work. Measured."""
+def pays(batch: int, channels: int, size: Pair, weight: bool) -> bool:
+    """Whether it is faster than a plain sum: tiles fill registers, and windows are not most of the work. Measured."""
     tiles = batch * -(-size[0] // 4) * -(-size[1] // 4)
-    return min(channels, outputs) >= 12 and tiles >= 16
+    return channels >= 16 and tiles >= 32 if weight else channels >= 12 and tiles >= 16
 
 
 def _rows_per_block(batch: int, size: Pair, channels: int, threads: int) -> int:
