@@ -100,9 +100,8 @@ print(numba.config.THREADING_LAYER, os.environ.get("GOMP_SPINCOUNT"))
 def test_compiling_is_announced_when_it_happens(tmp_path):
     code = """
 import numpy as np
-from tinyseg.kernels.dots import add_dots
-a, places = np.ones((4, 8)), np.zeros(4, np.int64)
-add_dots(a, a, places, places, 0, 8, np.zeros((4, 4)))
+from tinyseg.kernels.tiles import widen
+widen(np.ones(64), 0, 8, 8, 8, np.zeros(64), 0, 8)
 """
     command = [sys.executable, "-c", code]
     env = os.environ | {"TINYSEG_CACHE": str(tmp_path), "NUMBA_DISABLE_JIT": "0"}
