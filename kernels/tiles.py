@@ -19,13 +19,30 @@ from numba.extending import intrinsic
 from .jit import JIT, serial
 from .simd import BYTES, REGISTERS, Code
 
-__all__ = ["add_products", "narrow", "widen"]
+__all__ = ["add_products", "evenly", "narrow", "whole_registers", "widen"]
 
 # TILE_ROWS x TILE_VECTORS registers hold the sums of a tile; beside them stand a row of b and one element of a.
 TILE_ROWS, TILE_VECTORS = 4, 6 if REGISTERS == 32 else 3
-TILE_HEIGHTS = (TILE_ROWS, 2, 1)
+TILE_HEIGHTS = (TILE_ROWS, 1)  # for the rows that are left
 
 _INT = ir.IntType(64)
+
+
+@serial
+def evenly(count, every):
+    """The table 0, every, 2·every, ..."""
+    table = np.empty(count, np.int64)
+    for i in range(count):
+        table[i] = i * every
+    return table
+
+
+@serial
+def whole_registers(count, itemsize):
+    """`count` rounded up to whole vectors."""
+    lane = BYTES // itemsize
+    return -(-count // lane) * lane
+
 
 # ---------------------------------------------------------------- products
 

@@ -25,7 +25,7 @@ import numpy as np
 
 from ..jit import parallel, prange, serial
 from ..simd import BYTES, load, store, whole
-from ..tiles import add_products, narrow, widen
+from ..tiles import add_products, evenly, narrow, widen
 from . import ConvGeometry, Pair
 from .taps import backward_axis, forward_axis
 
@@ -57,17 +57,24 @@ class Plan(NamedTuple):
     origin: np.ndarray  # (phases,): one of them belongs to the phase,
     across: np.ndarray  # (phases,): with so many pixels.
     window: np.ndarray  # (phases, ·): where in the block the window of each of its pixels begins,
-    place: np.ndarray  # (phases, ·): and the number of that pixel in the block of y.
+    place: np.ndarray  # (phases, ·): and where that pixel stands in the block of y.
     tap: np.ndarray  # (·,): where each term of the sum stands, relative to the window, one phase after the other,
-    weight: np.ndarray  # (·,): and the row of w that it is multiplied by;
+    weight: np.ndarray  # (·,): and where the row of w stands that it is multiplied by;
     bounds: np.ndarray  # (phases + 1,): the terms of phase f are bounds[f] to bounds[f + 1].
 
 
 @functools.lru_cache(maxsize=256)
 def _plan(
-    batch: int, channels: int, size: Pair, kernel_size: Pair, geometry: ConvGeometry, adjoint: bool, threads: int
+    batch: int,
+    channels: int,
+    size: Pair,
+    width: int,
+    kernel_size: Pair,
+    geometry: ConvGeometry,
+    adjoint: bool,
+    threads: int,
 ) -> Plan:
-    """For y of `size` = (OH, OW) from a batch of images with so many channels (of one group)."""
+    """For y of `size` = (OH, OW), `width` elements a pixel, from images with so many channels (of one group)."""
     axis = backward_axis if adjoint else forward_axis
     down, right = axis(0, kernel_size[0], geometry), axis(1, kernel_size[1], geometry)
     steps, across = -(-size[0] // down.every), -(-size[1] // right.every)
@@ -89,10 +96,10 @@ def _plan(
             widths.append(hearing_w)
             windows.append(image * channels * plane + i * down.step * pitch + j * right.step)
             line = image * high + i * down.every + first_row
-            places.append(line * size[1] + j * right.every + first_column)
+            places.append((line * size[1] + j * right.every + first_column) * width)
             c = np.arange(channels)[:, None, None]
             taps.append(c * plane + (above - down.first)[:, None] * pitch + before - right.first)
-            weights.append((c * down.taps + p[:, None]) * right.taps + q)
+            weights.append(((c * down.taps + p[:, None]) * right.taps + q) * width)
     longest = max(table.size for table in windows)
     window, place = (
         np.array([np.pad(table.ravel(), (0, longest - table.size)) for table in tables], np.int64)
@@ -106,14 +113,14 @@ def _plan(
 
 
 @serial
-def _copy_block(x, n, images, channel, channels, top, left, height, pitch, plane, block):
-    """block[i, c, r, j] = x[n + i, channel + c, top + r, left + j], zero beyond the borders."""
+def _copy_block(x, n, images, channel, channels, top, left, height, pitch, plane, image, block):
+    """block[i, c, r, j] = x[n + i, channel + c, top + r, left + j], zero beyond the borders; images `image` apart."""
     rows, width = x.shape[2:]
     lo, hi = min(max(0, -left), pitch), min(pitch, width - left)
     for i in range(images):
         for c in range(channels):
             for r in range(height):
-                start = (i * channels + c) * plane + r * pitch
+                start = i * image + c * plane + r * pitch
                 target = block[start : start + pitch]
                 if 0 <= top + r < rows and lo < hi:
                     target[:lo] = 0
@@ -143,11 +150,11 @@ def _multiply(x, w, bias, plan, y, threads):
     for t in prange(threads):
         block = np.empty(images * channels * plane, x.dtype)
         product = np.empty(images * rows * every * out_width * width, x.dtype)
-        weight_at, place_at = weight * width, place * width
         for task in range(t * tasks // threads, (t + 1) * tasks // threads):
             g, n, first = task // down // stacks, task // down % stacks * images, task % down * rows
             here, high = min(images, batch - n), min(rows * every, out_height - first * every)
-            _copy_block(x, n, here, g * channels, channels, top + first * step, left, height, pitch, plane, block)
+            _copy_block(x, n, here, g * channels, channels, top + first * step, left, height, pitch, plane,
+                        channels * plane, block)  # fmt: skip
             for o in range(0, width, lane):
                 b = load(bias[g], o)
                 for s in range(here * high * out_width):
@@ -156,8 +163,8 @@ def _multiply(x, w, bias, plan, y, threads):
                 pixels = here * -(-(high - origin[f]) // every) * across[f]  # a cut block has the first of the table
                 for k in range(bounds[f], bounds[f + 1], DEPTH):
                     stop = min(k + DEPTH, bounds[f + 1])
-                    add_products(block, 0, window[f], tap[k:stop], flat_w, g * depth * width, weight_at[k:stop],
-                                 product, 0, place_at[f], pixels, width // lane, 1)  # fmt: skip
+                    add_products(block, 0, window[f], tap[k:stop], flat_w, g * depth * width, weight[k:stop],
+                                 product, 0, place[f], pixels, width // lane, 1)  # fmt: skip
             for i in range(here):
                 start = ((n + i) * y.shape[1] + g * outputs) * size + first * every * out_width
                 narrow(product, i * high * out_width * width, width, high * out_width, outputs, flat_y, start, size)
@@ -182,21 +189,20 @@ def _sum_blocks(x, gy, plan, row_shares, sums):
         k0, k1 = r * depth // row_shares, (r + 1) * depth // row_shares
         taps = depth // channels
         c0, c1 = k0 // taps, -(-k1 // taps)
-        block = np.empty(images * (c1 - c0) * plane, x.dtype)
+        block = np.empty(images * channels * plane, x.dtype)
         turned = np.empty(images * rows * out_width * width, x.dtype)
-        # in a block of fewer channels the images stand closer
-        image = np.arange(images * rows * out_width) // (rows * out_width)
-        seen = window[0] - image * (channels - c1 + c0) * plane
-        each, to, mine = np.arange(len(image)) * width, np.arange(k0, k1) * width, tap[k0:k1] - c0 * plane
+        each, to = evenly(images * rows * out_width, width), evenly(k1 - k0, width)
         for task in range(s * tasks // block_shares, (s + 1) * tasks // block_shares):
             g, n, first = task // down // stacks, task // down % stacks * images, task % down * rows
             here, count = min(images, batch - n), min(rows, steps - first) * out_width
-            _copy_block(x, n, here, g * channels + c0, c1 - c0, top + first * step, left, height, pitch, plane, block)
+            _copy_block(x, n, here, g * channels + c0, c1 - c0, top + first * step, left, height, pitch, plane,
+                        channels * plane, block)  # fmt: skip
             for i in range(here):
                 start = ((n + i) * gy.shape[1] + g * outputs) * size + first * out_width
                 widen(flat_gy, start, size, outputs, count, turned, i * count * width, width)
-            add_products(block, 0, mine, seen[: here * count], turned, 0, each[: here * count], flat_sums,
-                         (s * groups + g) * depth * width, to, k1 - k0, width // lane, 1)  # fmt: skip
+            pixels = here * count
+            add_products(block, -c0 * plane, tap[k0:k1], window[0, :pixels], turned, 0, each[:pixels], flat_sums,
+                         ((s * groups + g) * depth + k0) * width, to, k1 - k0, width // lane, 1)  # fmt: skip
 
 
 @parallel
@@ -248,7 +254,7 @@ def correlate(
     if bias is not None:
         b[:, :outputs] = bias.reshape(groups, outputs)
     y = np.empty((len(x), groups * outputs, *size), x.dtype)
-    plan = _plan(len(x), inputs, size, kernel_size, geometry, adjoint, threads)
+    plan = _plan(len(x), inputs, size, width, kernel_size, geometry, adjoint, threads)
     _multiply(x, turned, b, plan, y, threads)
     return y
 
@@ -257,10 +263,11 @@ def correlate_weight(x: np.ndarray, gy: np.ndarray, geometry: ConvGeometry, kern
     """See `cpu`. Large sums are shared out by rows, small ones made by every thread and added in order."""
     threads, groups = numba.get_num_threads(), geometry.groups
     channels, outputs = x.shape[1] // groups, gy.shape[1] // groups
-    plan = _plan(len(x), channels, gy.shape[2:], kernel_size, geometry, False, threads)
+    width = whole(outputs, x.dtype)
+    plan = _plan(len(x), channels, gy.shape[2:], width, kernel_size, geometry, False, threads)
     depth = len(plan.tap)
     row_shares = threads if depth * outputs >= LARGE and depth >= 16 * threads else 1
-    sums = np.zeros((threads // row_shares, groups, depth, whole(outputs, x.dtype)), x.dtype)
+    sums = np.zeros((threads // row_shares, groups, depth, width), x.dtype)
     gw = np.empty((groups, outputs, depth), x.dtype)
     _sum_blocks(x, gy, plan, row_shares, sums)
     _add_up(sums, gw)

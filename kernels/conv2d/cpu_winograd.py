@@ -23,7 +23,7 @@ import numpy as np
 
 from ..jit import parallel, prange, serial
 from ..simd import BYTES, load, store, whole
-from ..tiles import add_products, narrow, widen
+from ..tiles import add_products, evenly, narrow, whole_registers, widen
 from . import ConvGeometry, Pair
 
 __all__ = ["applies", "correlate", "correlate_weight", "pays"]
@@ -148,12 +148,61 @@ def _values_to_pixels(values, start, every, width, half, bias, pixels, at, doubt
 
 
 @serial
-def _places(top, left, height, width, size, elsewhere, at):
-    """at[size·r + j] = the number of pixel (top + r, left + j), rows from max(top, 0) on, or `elsewhere` outside."""
+def _places(top, left, height, width, size, elsewhere, every, at):
+    """at[size·r + j] = every · the number of pixel (top + r, left + j) in rows from max(top, 0) on, or · `elsewhere`."""
     for r in range(size):
         for j in range(size):
             inside = 0 <= top + r < height and 0 <= left + j < width
-            at[size * r + j] = (top + r - max(top, 0)) * width + left + j if inside else elsewhere
+            at[size * r + j] = every * ((top + r - max(top, 0)) * width + left + j if inside else elsewhere)
+
+
+# ---------------------------------------------------------------- rows of tiles, those of all images in a row
+
+
+@serial
+def _read_tiles(x, c0, c1, first, last, down, across, top, left, strip, half, at, values, every):
+    """values[(i, l), tile, c] = Bᵀ X B for the channels c0 ≤ c < c1 of the rows of tiles first ≤ row < last."""
+    channels, height, width = x.shape[1:]
+    c_width = whole_registers(c1 - c0, x.itemsize)
+    for row in range(first, last):
+        n, above = row // down, row % down * 4 - top
+        start, stop = max(0, above), min(height, above + 6)
+        widen(x.reshape(-1), ((n * channels + c0) * height + start) * width, height * width, c1 - c0,
+              (stop - start) * width, strip, 0, c_width)  # fmt: skip
+        for b in range(across):
+            _places(above, 4 * b - left, height, width, 6, 6 * width, c_width, at)
+            tile = (row - first) * across + b
+            _tile_to_values(strip, at, c_width, half, values, tile * c_width, every)
+
+
+@serial
+def _read_pixels(gy, first, last, down, across, strip, half, at, values, every):
+    """values[(i, l), tile, o] = A gY Aᵀ for the rows of tiles first ≤ row < last."""
+    outputs, height, width = gy.shape[1:]
+    o_width = whole_registers(outputs, gy.itemsize)
+    for row in range(first, last):
+        n, above = row // down, row % down * 4
+        widen(gy.reshape(-1), (n * outputs * height + above) * width, height * width, outputs,
+              min(4, height - above) * width, strip, 0, o_width)  # fmt: skip
+        for b in range(across):
+            _places(above, 4 * b, height, width, 4, 4 * width, o_width, at)
+            tile = (row - first) * across + b
+            _pixels_to_values(strip, at, o_width, half, values, tile * o_width, every)
+
+
+@serial
+def _write_pixels(values, every, bias, first, last, down, across, strip, half, at, doubt, y):
+    """y = bias + Aᵀ M A for the rows of tiles first ≤ row < last."""
+    outputs, height, width = y.shape[1:]
+    o_width = len(bias)
+    for row in range(first, last):
+        n, above = row // down, row % down * 4
+        for b in range(across):
+            _places(above, 4 * b, height, width, 4, 4 * width, o_width, at)
+            tile = (row - first) * across + b
+            _values_to_pixels(values, tile * o_width, every, o_width, half, bias, strip, at, doubt)
+        narrow(strip, 0, o_width, min(4, height - above) * width, outputs, y.reshape(-1),
+               (n * outputs * height + above) * width, height * width)  # fmt: skip
 
 
 @parallel
@@ -189,47 +238,31 @@ def _correlate(x, windows, bias, top, left, y, rows_per_block, threads):
     `windows` (36, C, O) are the values of w, with o and bias in whole registers. A thread takes a run of blocks, each
     some rows of tiles: values of the tiles, 36 products, pixels.
     """
-    batch, channels, height, width = x.shape
-    outputs, out_height, out_width = y.shape[1:]
+    batch, channels, _, width = x.shape
+    out_height, out_width = y.shape[2:]
     lane = BYTES // x.itemsize
     down, across = -(-out_height // 4), -(-out_width // 4)
-    c_width, o_width = -(-channels // lane) * lane, windows.shape[2]
+    c_width, o_width = whole_registers(channels, x.itemsize), windows.shape[2]
     rows, tiles = batch * down, rows_per_block * across
     blocks = -(-rows // rows_per_block)
-    flat_x, flat_y, flat_w = x.reshape(-1), y.reshape(-1), windows.reshape(-1)
+    flat = windows.reshape(-1)
     doubts = np.zeros((threads, lane), x.dtype)
     for t in prange(threads):
-        strip, nowhere = np.zeros((6 * width + 1) * c_width, x.dtype), 6 * width  # six rows of x, and a pixel of zeros
-        ready, unused = np.empty((4 * out_width + 1) * o_width, x.dtype), 4 * out_width  # four rows of y, and one more
+        six_rows = np.zeros((6 * width + 1) * c_width, x.dtype)  # and a pixel of zeros, for what is outside
+        four_rows = np.empty((4 * out_width + 1) * o_width, x.dtype)  # and one that nobody wants
         values, sums = np.empty(36 * tiles * c_width, x.dtype), np.empty(36 * tiles * o_width, x.dtype)
         half, at = np.empty(36 * lane, x.dtype), np.empty(36, np.int64)
-        each_c, each_tile, to_tile = np.arange(channels), np.arange(tiles) * c_width, np.arange(tiles) * o_width
-        each_window = each_c * o_width
+        each_tile, to_tile = evenly(tiles, c_width), evenly(tiles, o_width)
+        each_c, each_window = evenly(channels, 1), evenly(channels, o_width)
         for block in range(t * blocks // threads, (t + 1) * blocks // threads):
             first, last = block * rows_per_block, min(rows, (block + 1) * rows_per_block)
-            for row in range(first, last):
-                n, above = row // down, row % down * 4 - top
-                start, stop = max(0, above), min(height, above + 6)
-                widen(flat_x, (n * channels * height + start) * width, height * width, channels,
-                      (stop - start) * width, strip, 0, c_width)  # fmt: skip
-                for b in range(across):
-                    _places(above, 4 * b - left, height, width, 6, nowhere, at)
-                    at *= c_width
-                    tile = (row - first) * across + b
-                    _tile_to_values(strip, at, c_width, half, values, tile * c_width, tiles * c_width)
+            _read_tiles(x, 0, channels, first, last, down, across, top, left, six_rows, half, at, values,
+                        tiles * c_width)  # fmt: skip
             for i in range(36):
-                add_products(values, i * tiles * c_width, each_tile, each_c, flat_w, i * channels * o_width,
+                add_products(values, i * tiles * c_width, each_tile, each_c, flat, i * channels * o_width,
                              each_window, sums, i * tiles * o_width, to_tile, (last - first) * across,
                              o_width // lane, 0)  # fmt: skip
-            for row in range(first, last):
-                n, above = row // down, row % down * 4
-                for b in range(across):
-                    _places(above, 4 * b, out_height, out_width, 4, unused, at)
-                    at *= o_width
-                    tile = (row - first) * across + b
-                    _values_to_pixels(sums, tile * o_width, tiles * o_width, o_width, half, bias, ready, at, doubts[t])
-                narrow(ready, 0, o_width, min(4, out_height - above) * out_width, outputs,
-                       flat_y, (n * outputs * out_height + above) * out_width, out_height * out_width)  # fmt: skip
+            _write_pixels(sums, tiles * o_width, bias, first, last, down, across, four_rows, half, at, doubts[t], y)
     return not np.isnan(doubts).any()
 
 
@@ -239,46 +272,32 @@ def _sum_tiles(x, gy, top, left, rows_per_block, channel_shares, sums):
 
     Thread t takes a share of the tiles and, where one sum alone is large, a share of the channels c.
     """
-    batch, channels, height, width = x.shape
-    outputs, out_height, out_width = gy.shape[1:]
+    batch, channels, _, width = x.shape
+    out_height, out_width = gy.shape[2:]
     lane = BYTES // x.itemsize
     down, across = -(-out_height // 4), -(-out_width // 4)
     tile_shares, o_width = sums.shape[0], sums.shape[3]
     rows, tiles = batch * down, rows_per_block * across
     blocks = -(-rows // rows_per_block)
-    flat_x, flat_gy, flat_sums = x.reshape(-1), gy.reshape(-1), sums.reshape(-1)
+    flat = sums.reshape(-1)
     for t in prange(tile_shares * channel_shares):
         s, r = t // channel_shares, t % channel_shares
         c0, c1 = r * channels // channel_shares, (r + 1) * channels // channel_shares
-        c_width = -(-(c1 - c0) // lane) * lane
-        strip, nowhere = np.zeros((6 * width + 1) * c_width, x.dtype), 6 * width
-        ready, unused = np.zeros((4 * out_width + 1) * o_width, x.dtype), 4 * out_width
-        values, from_gy = np.empty(36 * tiles * c_width, x.dtype), np.empty(36 * tiles * o_width, x.dtype)
+        c_width = whole_registers(c1 - c0, x.itemsize)
+        six_rows = np.zeros((6 * width + 1) * c_width, x.dtype)
+        four_rows = np.zeros((4 * out_width + 1) * o_width, x.dtype)
+        from_x, from_gy = np.empty(36 * tiles * c_width, x.dtype), np.empty(36 * tiles * o_width, x.dtype)
         half, at = np.empty(36 * lane, x.dtype), np.empty(36, np.int64)
-        each_c, to_c = np.arange(c1 - c0), np.arange(c1 - c0) * o_width
-        each_tile, each_from_gy = np.arange(tiles) * c_width, np.arange(tiles) * o_width
+        each_c, to_c = evenly(c1 - c0, 1), evenly(c1 - c0, o_width)
+        each_tile, each_from_gy = evenly(tiles, c_width), evenly(tiles, o_width)
         for block in range(s * blocks // tile_shares, (s + 1) * blocks // tile_shares):
             first, last = block * rows_per_block, min(rows, (block + 1) * rows_per_block)
-            for row in range(first, last):
-                n, out_above = row // down, row % down * 4
-                above = out_above - top
-                start, stop = max(0, above), min(height, above + 6)
-                widen(flat_x, ((n * channels + c0) * height + start) * width, height * width, c1 - c0,
-                      (stop - start) * width, strip, 0, c_width)  # fmt: skip
-                widen(flat_gy, (n * outputs * out_height + out_above) * out_width, out_height * out_width, outputs,
-                      min(4, out_height - out_above) * out_width, ready, 0, o_width)  # fmt: skip
-                for b in range(across):
-                    tile = (row - first) * across + b
-                    _places(above, 4 * b - left, height, width, 6, nowhere, at)
-                    at *= c_width
-                    _tile_to_values(strip, at, c_width, half, values, tile * c_width, tiles * c_width)
-                    _places(out_above, 4 * b, out_height, out_width, 4, unused, at)
-                    at *= o_width
-                    _pixels_to_values(ready, at, o_width, half, from_gy, tile * o_width, tiles * o_width)
+            _read_tiles(x, c0, c1, first, last, down, across, top, left, six_rows, half, at, from_x, tiles * c_width)
+            _read_pixels(gy, first, last, down, across, four_rows, half, at, from_gy, tiles * o_width)
             count = (last - first) * across
             for i in range(36):
-                add_products(values, i * tiles * c_width, each_c, each_tile[:count], from_gy, i * tiles * o_width,
-                             each_from_gy[:count], flat_sums, ((s * 36 + i) * channels + c0) * o_width, to_c, c1 - c0,
+                add_products(from_x, i * tiles * c_width, each_c, each_tile[:count], from_gy, i * tiles * o_width,
+                             each_from_gy[:count], flat, ((s * 36 + i) * channels + c0) * o_width, to_c, c1 - c0,
                              o_width // lane, 1)  # fmt: skip
 
 
