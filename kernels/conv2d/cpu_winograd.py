@@ -149,7 +149,7 @@ def _values_to_pixels(values, start, every, width, half, bias, pixels, at, doubt
 
 @serial
 def _places(top, left, height, width, size, elsewhere, every, at):
-    """at[size·r + j] = every · the number of pixel (top + r, left + j) in rows from max(top, 0) on, or · `elsewhere`."""
+    """at[size·r + j] = every · the number of pixel (top + r, left + j) from row max(top, 0) on; or `elsewhere`."""
     for r in range(size):
         for j in range(size):
             inside = 0 <= top + r < height and 0 <= left + j < width
