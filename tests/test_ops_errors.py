@@ -64,7 +64,7 @@ MISTAKES = {  # what is called, the class of error, what the message says
         DTypeError,
         "conv_transpose2d: input must be of a floating-point type, got int32",
     ),
-    "divided by an integer 0": (lambda: ts.tensor([1, 2]) // 0, ArgumentError, "div: other is an integer 0"),
+    "divided by an integer 0": (lambda: ts.tensor([1, 2]) // 0, ArgumentError, "floor_divide: other is an integer 0"),
     "remainder by an integer 0": (
         lambda: ts.tensor([1, 2]) % ts.tensor([1, 0]),
         ArgumentError,

@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import importlib
+from math import e, inf, nan, pi
 from typing import Any
 
-from . import autograd, dtypes, errors, linalg, operators
+from . import autograd, cuda, dtypes, errors, linalg, operators
 from .anomaly import detect_anomaly
 from .backward import grad
 from .creation import (
@@ -25,7 +26,7 @@ from .creation import (
     zeros,
     zeros_like,
 )
-from .device import cuda_available
+from .devices import cuda_available, device
 from .dtypes import (
     bool,
     double,
@@ -268,6 +269,7 @@ from .random import Generator, get_rng_state, initial_seed, manual_seed, seed, s
 from .recompute import checkpoint
 from .spelling import numpys
 
+Size: Any = tuple  # shapes are plain tuples: `isinstance(x.shape, ts.Size)`
 concat = concatenate = cat
 moveaxis = movedim
 clip, true_divide, absolute, negative = clamp, div, abs, neg
@@ -276,7 +278,7 @@ __version__ = "0.1.0"
 
 globals().update(numpys(globals(), "tinyseg.ops."))  # `axis=` and `keepdims=` too, as in PyTorch
 
-_LAZY = ("data", "kernels", "models", "nn", "optim", "train")
+_LAZY = ("data", "kernels", "models", "nn", "optim", "train", "utils")
 
 
 def __getattr__(name: str) -> Any:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from . import anomaly, hooks
-from .device import array_module
+from .devices import array_module
 from .engine import Edge, Op, Tensor, enable_grad, is_grad_enabled, recording
 from .errors import DTypeError, GraphError, ShapeError
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .device import array_module, to_device
+from .devices import array_module, to_device
 from .engine import Tensor
 from .errors import ArgumentError, DTypeError, ShapeError
 from .ops.checks import DEFAULT_FLOAT, element_type, tensor_arg
@@ -50,6 +50,12 @@ def _shape(caller: str, size: tuple[Any, ...]) -> tuple[int, ...]:
     return tuple(int(n) for n in shape)
 
 
+def _given(caller: str, sizes: tuple[Any, ...], size: Any) -> tuple[Any, ...]:
+    if size is not None and sizes:
+        raise ArgumentError(f"{caller}: give the sizes {sizes} or size {size}, one of them")
+    return sizes if size is None else (size,)
+
+
 def _made(caller: str, array: Any, dtype: Any, device: str | None, requires_grad: bool) -> Tensor:
     wanted = array.dtype if dtype is None else element_type(caller, dtype)
     return Tensor(to_device(array.astype(wanted, copy=False), device), requires_grad)
@@ -60,19 +66,25 @@ def _filled(caller: str, size: Any, value: Any, dtype: Any, device: str | None, 
     return _made(caller, np.full(_shape(caller, size), value, wanted), None, device, requires_grad)
 
 
-def zeros(*size: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+def zeros(
+    *sizes: Any, size: Any = None, dtype: Any = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
     """Zeros, float32 unless `dtype` says otherwise."""
-    return _filled("zeros", size, 0, dtype, device, requires_grad)
+    return _filled("zeros", _given("zeros", sizes, size), 0, dtype, device, requires_grad)
 
 
-def ones(*size: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+def ones(
+    *sizes: Any, size: Any = None, dtype: Any = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
     """Ones, float32 unless `dtype` says otherwise."""
-    return _filled("ones", size, 1, dtype, device, requires_grad)
+    return _filled("ones", _given("ones", sizes, size), 1, dtype, device, requires_grad)
 
 
-def empty(*size: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False) -> Tensor:
+def empty(
+    *sizes: Any, size: Any = None, dtype: Any = None, device: str | None = None, requires_grad: bool = False
+) -> Tensor:
     """A Tensor to be filled; it starts as zeros, so that a forgotten element is never random."""
-    return _filled("empty", size, 0, dtype, device, requires_grad)
+    return _filled("empty", _given("empty", sizes, size), 0, dtype, device, requires_grad)
 
 
 def full(
@@ -189,9 +201,15 @@ def _beside(make: Any) -> Any:
     """`t.new_...`: the function of creation with the type and device of a Tensor."""
 
     def new(
-        self: Tensor, *args: Any, dtype: Any = None, device: str | None = None, requires_grad: bool = False
+        self: Tensor,
+        *args: Any,
+        dtype: Any = None,
+        device: str | None = None,
+        requires_grad: bool = False,
+        **named: Any,
     ) -> Tensor:
-        return make(*args, dtype=dtype or self.dtype, device=device or self.device, requires_grad=requires_grad)
+        kind, place = dtype or self.dtype, self.device if device is None else device
+        return make(*args, dtype=kind, device=place, requires_grad=requires_grad, **named)
 
     new.__doc__ = f"`ts.{make.__name__}` with the type and device of this Tensor, where no other is asked for."
     return new

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Union, dataclass_transform
 import numpy as np
 
 from . import anomaly
-from .device import array_module, device_of, shares_memory, to_cpu, to_device
+from .devices import array_module, device_of, shares_memory, to_cpu, to_device
 from .errors import ArgumentError, DeviceError, DTypeError, GraphError, ShapeError
 
 __all__ = [
@@ -165,7 +165,9 @@ class Tensor:
     shape = property(lambda self: self.data.shape, doc="Sizes of all axes, a tuple.")
     dtype = property(lambda self: self.data.dtype, doc="Element type, a NumPy dtype.")
     ndim = property(lambda self: self.data.ndim, doc="Number of axes.")
-    device = property(lambda self: device_of(self.data), doc="'cpu' or 'cuda:0', ...: the type of the array decides.")
+    device = property(
+        lambda self: device_of(self.data), doc="`ts.device`, 'cpu' or 'cuda:0', ...: the type of the array decides."
+    )
 
     def numpy(self) -> np.ndarray[Any, Any]:
         """The values as a NumPy array: a live view on the CPU, a copy from a GPU."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .device import array_module, module_for, to_device
+from .devices import array_module, module_for, to_device
 from .engine import Tensor
 from .errors import ArgumentError, DTypeError, ExportError, TinysegError
 from .ops.checks import element_type, is_float

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -70,9 +71,57 @@ def _refuse_graph(caller: str, name: str, value: Any) -> None:
         raise GraphError(f"{caller}: {name} requires grad and the graph would not see it; use {name}.detach()")
 
 
-def _type(self: Tensor, dtype: Any) -> Tensor:
-    """The Tensor in another element type; to read its own: `t.dtype`."""
-    return elementwise.to(self, dtype=element_type("type", dtype))
+# NumPy calls the method of the name of these with arguments of its own, such as `out`
+REDUCTIONS = [
+    "all",
+    "amax",
+    "amin",
+    "any",
+    "argmax",
+    "argmin",
+    "cumprod",
+    "cumsum",
+    "max",
+    "mean",
+    "min",
+    "prod",
+    "std",
+    "sum",
+    "var",
+]
+
+
+def _array_function(self: Tensor, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+    """NumPy's functions take a Tensor as an array, but for those that would call its methods."""
+    name = function.__name__
+    if name in REDUCTIONS:
+        raise DTypeError(f"np.{name}: expected an array, got a Tensor; use t.{name}(...) or np.{name}(t.numpy())")
+    return function._implementation(*args, **kwargs)
+
+
+KINDS = ["Half", "BFloat16", "Float", "Double", "Byte", "Char", "Short", "Int", "Long", "Bool"]
+TYPES = ["float16", "bfloat16", "float32", "float64", "uint8", "int8", "int16", "int32", "int64", "bool"]
+TYPE_NAMES = {name: f"torch.{kind}Tensor" for kind, name in zip(KINDS, TYPES, strict=True)}
+TYPES_OF = {theirs: ours for ours, theirs in TYPE_NAMES.items()}
+
+
+def _type(self: Tensor, dtype: Any = None) -> Any:
+    """The Tensor in another element type; without one PyTorch's name for its own: 'torch.FloatTensor', ..."""
+    if dtype is None:
+        name = TYPE_NAMES.get(self.dtype.name, self.dtype.name)
+        return name if self.device == "cpu" else name.replace("torch.", "torch.cuda.")
+    wanted = TYPES_OF.get(dtype, dtype) if isinstance(dtype, str) else dtype
+    return elementwise.to(self, dtype=element_type("type", wanted))
+
+
+def _stride(self: Tensor, dim: int | None = None) -> Any:
+    """How many elements apart neighbours along each axis are, or along `dim`; a Tensor is C-contiguous."""
+    steps = tuple(math.prod(max(n, 1) for n in self.shape[i + 1 :]) for i in range(self.ndim))
+    if dim is None:
+        return steps
+    if not -self.ndim <= dim < self.ndim:
+        raise BoundsError(f"stride: dim {dim} is out of range for a Tensor with {self.ndim} axes")
+    return steps[dim]
 
 
 def _compared(function: Any) -> Any:
@@ -169,6 +218,7 @@ TABLE: dict[str, Any] = {
     "__int__": lambda self: int(self.item()),
     **{name: _refused(sign) for name, sign in (("__iadd__", "+="), ("__isub__", "-="), ("__imul__", "*="))},
     **{name: _refused(sign) for name, sign in (("__itruediv__", "/="), ("__ipow__", "**="), ("__imatmul__", "@="))},
+    "__array_function__": _array_function,
     "__dlpack__": exchange.dlpack,
     "__dlpack_device__": exchange.dlpack_device,
     # methods under PyTorch's names
@@ -197,7 +247,9 @@ TABLE: dict[str, Any] = {
     "long": lambda self: self.to("int64"),
     "int": lambda self: self.to("int32"),
     "short": lambda self: self.to("int16"),
+    "byte": lambda self: self.to("uint8"),
     "type": _type,
+    "stride": _stride,
     "type_as": lambda self, other: self.to(tensor_arg("type_as", "other", other)),
     "bool": lambda self: self.to("bool"),
     "cpu": lambda self: self.to("cpu"),

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from . import devices
 from .errors import ArgumentError, DeviceError, DTypeError
 
 __all__ = [
@@ -37,11 +38,11 @@ class Generator:
     `numbers` is the NumPy generator behind it.
     """
 
-    def __init__(self, device: str = "cpu") -> None:
-        kind, _, number = str(device).partition(":")
-        if kind not in ("cpu", "cuda") or not (number.isdigit() or number == ""):
-            raise DeviceError(f"Generator: device must be 'cpu', 'cuda' or 'cuda:N', got {device!r}")
-        self.device = str(device)
+    def __init__(self, device: Any = "cpu") -> None:
+        try:
+            self.device = devices.device(device)
+        except DeviceError:
+            raise DeviceError(f"Generator: device must be 'cpu', 'cuda' or 'cuda:N', got {device!r}") from None
         self.numbers = np.random.Generator(np.random.PCG64(0))
         self._seed = 0
 

@@ -16,7 +16,7 @@ import ml_dtypes  # noqa: F401  so that the reader knows the type named bfloat16
 import numpy as np
 
 from . import torchfile
-from .device import to_cpu, to_device
+from .devices import to_cpu, to_device
 from .engine import Tensor
 from .errors import ArgumentError, CheckpointError, DTypeError
 from .ops.checks import is_float

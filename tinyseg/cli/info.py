@@ -73,7 +73,7 @@ def _threads() -> str:
 def _gpu() -> str:
     import numpy as np
 
-    from ..device import array_module, cuda_available, to_device
+    from ..devices import array_module, cuda_available, to_device
 
     if not cuda_available():
         return "none (CuPy is not installed, or sees no GPU)"

@@ -1,6 +1,6 @@
 """Neural-network building blocks: modules, layers, initialisation and the functional face of the ops."""
 
-from . import functional, init
+from . import functional, init, utils
 from .activation import (
     CELU,
     ELU,
@@ -31,7 +31,6 @@ from .activation import (
     Threshold,
 )
 from .attention import Embedding, MultiheadAttention
-from .clip import clip_grad_norm_
 from .containers import ModuleDict, ModuleList, Sequential
 from .conv import Conv2d, ConvTranspose2d, Linear
 from .fold import ChannelShuffle, Fold, PixelShuffle, PixelUnshuffle, Unfold
@@ -45,6 +44,7 @@ from .layers import (
     Identity,
     ReflectionPad2d,
     ReplicationPad2d,
+    Unflatten,
     Upsample,
     UpsamplingBilinear2d,
     UpsamplingNearest2d,
@@ -81,3 +81,4 @@ from .norm import (
 )
 from .pool import AdaptiveAvgPool2d, AdaptiveMaxPool2d, AvgPool2d, LPPool2d, MaxPool2d, MaxUnpool2d
 from .summary import summary
+from .utils import clip_grad_norm_

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from ..device import array_module
+from ..devices import array_module
 from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, DTypeError
 

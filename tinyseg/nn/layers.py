@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ..engine import Tensor
 from ..errors import ArgumentError
-from ..ops.shape import flatten
+from ..ops.arrange import unflatten
+from ..ops.checks import integer
+from ..ops.shape import flatten, sizes_of
 from . import functional as F
 from .module import Module
 
 __all__ = [
     "CircularPad2d", "ConstantPad2d", "Dropout", "Dropout1d", "Dropout2d", "Flatten", "Identity", "ReflectionPad2d",
-    "ReplicationPad2d", "Upsample", "UpsamplingBilinear2d", "UpsamplingNearest2d", "ZeroPad2d",
+    "ReplicationPad2d", "Unflatten", "Upsample", "UpsamplingBilinear2d", "UpsamplingNearest2d", "ZeroPad2d",
 ]  # fmt: skip
 
 
@@ -169,6 +172,22 @@ class Flatten(Module):
 
     def extra_repr(self) -> str:
         return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
+
+
+class Unflatten(Module):
+    """Axis `dim` as several axes of sizes `unflattened_size`, one of which may be -1: the inverse of Flatten."""
+
+    def __init__(self, dim: int, unflattened_size: Sequence[int]) -> None:
+        super().__init__()
+        self.dim = integer("Unflatten", "dim", dim)
+        self.unflattened_size = tuple(sizes_of("Unflatten", "unflattened_size", [unflattened_size]))
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, C·H·W) to (N, C, H, W) with `dim=1, unflattened_size=(C, H, W)`."""
+        return unflatten(input, self.dim, self.unflattened_size)
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}, unflattened_size={self.unflattened_size}"
 
 
 class Identity(Module):

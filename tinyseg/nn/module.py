@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from ..device import to_device
+from ..devices import names_device, to_device
 from ..engine import Tensor
 from ..errors import ArgumentError, CheckpointError, DTypeError
 from ..hooks import HookHandle, Hooks, add_hook
@@ -298,7 +298,7 @@ class Module:
         for arg in args:
             if isinstance(arg, Tensor):
                 dtype, device = arg.dtype, arg.device
-            elif isinstance(arg, str) and arg.partition(":")[0] in ("cpu", "cuda"):
+            elif names_device(arg):
                 device = arg
             elif arg is not None:
                 dtype = arg

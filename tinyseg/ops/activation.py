@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import random
 from ..backward import differentiate
-from ..device import array_module, special
+from ..devices import array_module, special
 from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, ShapeError
 from ..kernels import elementwise as fused

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..device import array_module, to_cpu, to_device
+from ..devices import array_module, to_cpu, to_device
 from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, BoundsError, DTypeError, ShapeError
 from .checks import as_tensor, axes, axis, check_broadcast, element_type, integer, tensor_arg

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..creation import zeros
-from ..device import array_module
+from ..devices import array_module
 from ..engine import Tensor
 from ..errors import ArgumentError, DTypeError, ShapeError
 from .activation import dropout, softmax

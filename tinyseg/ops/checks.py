@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..device import array_module, device_of
+from ..devices import array_module, device_of
 from ..engine import Tensor
 from ..errors import ArgumentError, BoundsError, DeviceError, DTypeError, ShapeError
 
@@ -162,22 +162,34 @@ def _scalar_type(value: Any, dtype: Any) -> Any:
     return np.dtype(np.int64)
 
 
-def _common_type(caller: str, a: Any, b: Any) -> Any:
+def _common_type(caller: str, input: Tensor, other: Tensor) -> Any:
+    """The element type of (Tensor) op (Tensor): one without axes yields within booleans < ints < floats."""
+    a, b = input.dtype, other.dtype
     if a == b:
         return a
-    if is_float(a) and is_float(b):
-        raise DTypeError(f"{caller}: input is {a} but other is {b}; convert one with .to(dtype)")
+    if (input.ndim == 0) != (other.ndim == 0) and (stays := b if input.ndim == 0 else a):
+        if _rank(stays) >= max(_rank(a), _rank(b)):
+            return stays
+    elif is_float(a) and is_float(b):
+        if input.ndim:
+            raise DTypeError(f"{caller}: input is {a} but other is {b}; convert one with .to(dtype)")
+        return DEFAULT_FLOAT if a.itemsize == b.itemsize else max(a, b, key=lambda dtype: dtype.itemsize)
     return a if is_float(a) else b if is_float(b) else np.result_type(a, b)
 
 
+def _rank(dtype: Any) -> int:
+    return 2 if is_float(dtype) else int(dtype.kind != "b")
+
+
 def _converted(t: Tensor, dtype: Any) -> Tensor:
-    return t if t.dtype == dtype else Tensor(t.data.astype(dtype))  # only integers are ever converted: no gradient
+    return t if t.dtype == dtype else t.to(dtype)
 
 
 def operands(caller: str, a: Any, b: Any) -> tuple[Tensor, Tensor]:
     """Two operands as Tensors of one type on one device whose shapes broadcast.
 
-    Scalars take the Tensor's type, integers that of the floats beside them; two float types do not mix.
+    Scalars take the Tensor's type, integers that of the floats beside them. A Tensor without axes yields to one with
+    axes; of two with axes, and of different float types, neither does.
     **Raises** DTypeError, DeviceError, ShapeError naming `caller`.
     """
     if _is_weak(a) and isinstance(b, Tensor):
@@ -192,7 +204,7 @@ def operands(caller: str, a: Any, b: Any) -> tuple[Tensor, Tensor]:
     b = tensor_arg(caller, "other", Tensor(b) if isinstance(b, np.ndarray) else b)
     if device_of(a.data) != device_of(b.data):
         raise DeviceError(f"{caller}: input is on {a.device} but other is on {b.device}; move one with .to()")
-    dtype = _common_type(caller, a.dtype, b.dtype)
+    dtype = _common_type(caller, a, b)
     check_broadcast(caller, a.shape, b.shape)
     return _converted(a, dtype), _converted(b, dtype)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..device import array_module
+from ..devices import array_module
 from ..engine import Tensor
 from ..errors import ArgumentError, DTypeError
 from .checks import as_tensor, check_broadcast, is_float, operands, same_kind, tensor_arg

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..device import array_module
+from ..devices import array_module
 from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, ShapeError
 from .checks import axes, check_broadcast, floating, numbers, real, same_kind, tensor_arg, wide

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..device import array_module, device_of, to_device
+from ..devices import array_module, device_of, is_on, names_device, to_device
 from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, DTypeError
 from .binary import Binary
@@ -255,7 +255,7 @@ class Move(Op):
     """y = x on another device; the gradient comes back to the old one"""
 
     crosses_devices = True
-    device: str
+    device: Any
 
     def forward(self, x: Array) -> Array:
         self.source = device_of(x)
@@ -294,7 +294,7 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
         return Div()(floating("div", a), floating("div", b))
     if rounding_mode not in ("floor", "trunc"):
         raise ArgumentError(f"div: rounding_mode must be None, 'floor' or 'trunc', got {rounding_mode!r}")
-    return RoundedDiv(rounding_mode)(*divisible("div", *operands("div", input, other)))
+    return _rounded("div", input, other, rounding_mode)
 
 
 def divisible(caller: str, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
@@ -304,9 +304,14 @@ def divisible(caller: str, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     return a, b
 
 
+@with_numbers
 def floor_divide(input: Any, other: Any) -> Tensor:
     """floor(input / other); its gradient is 0."""
-    return div(input, other, rounding_mode="floor")
+    return _rounded("floor_divide", input, other, "floor")
+
+
+def _rounded(caller: str, input: Any, other: Any, mode: str) -> Tensor:
+    return RoundedDiv(mode)(*divisible(caller, *operands(caller, input, other)))
 
 
 @in_float32
@@ -399,12 +404,12 @@ def to(
     for arg in args[: len(args) - len(flags)]:
         if isinstance(arg, Tensor):
             dtype, device = arg.dtype, arg.device
-        elif isinstance(arg, str) and arg.partition(":")[0] in ("cpu", "cuda"):
+        elif names_device(arg):
             device = arg
         else:
             dtype = arg
     x = given = tensor_arg("to", "input", input)
     if dtype is not None and (wanted := element_type("to", dtype)) != x.dtype:
         x = Cast(wanted)(x)
-    x = x if device in (None, x.device) else Move(str(device))(x)
+    x = x if is_on(x.data, device) else Move(device)(x)
     return Clone()(x) if x is given and (copy or flags[1:] == [True]) else x

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..device import array_module, special
+from ..devices import array_module, special
 from ..engine import Array, Op, Tensor
 from ..errors import DTypeError
 from ..kernels import elementwise as fused

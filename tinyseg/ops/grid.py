@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..device import array_module
+from ..devices import array_module
 from ..engine import Array, Tensor
 from ..errors import ArgumentError, ShapeError
 from ..kernels.resize import CUBIC

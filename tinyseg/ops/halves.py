@@ -34,12 +34,14 @@ def sum_type(dtype: Any) -> Any:
 def in_float32(function: Callable[P, R]) -> Callable[P, R]:
     """The function, computed in float32 where all its floating-point Tensors are of one half type.
 
-    Its floating-point results are of the half type again. Of two types it is the function's own matter to complain.
+    Its floating-point results are of the half type again. Tensors without axes yield to those with axes, whatever
+    their type. Of two types it is the function's own matter to complain.
     """
 
     @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        given = {v.data.dtype for v in (*args, *kwargs.values()) if isinstance(v, Tensor) and is_float(v.data.dtype)}
+        floats = [v.data for v in (*args, *kwargs.values()) if isinstance(v, Tensor) and is_float(v.data.dtype)]
+        given = {a.dtype for a in ([a for a in floats if a.ndim] or floats)}
         if len(given) != 1 or not is_half(half := given.pop()):
             return function(*args, **kwargs)
         wide: Any = functools.partial(_cast, np.float32)
@@ -71,13 +73,18 @@ def with_numbers(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def _holds_not(args: Any, kwargs: Any) -> bool:
-    """Whether a half type comes with a number that it does not hold."""
+    """Whether a half type comes with a number that it does not hold, or a Tensor without axes of another type."""
     operands = (*args, *kwargs.values())
     half = next((v.data.dtype for v in operands if isinstance(v, Tensor) and is_half(v.data.dtype)), None)
     if half is None:
         return False
     numbers = [v.item() if isinstance(v, np.generic) else v for v in operands]
-    return any(isinstance(v, int | float) and not _exact(v, half) for v in numbers)
+    return any(
+        v.ndim == 0 and is_float(v.dtype) and v.dtype != half
+        if isinstance(v, Tensor)
+        else isinstance(v, int | float) and not _exact(v, half)
+        for v in numbers
+    )
 
 
 def _exact(number: float, dtype: Any) -> bool:

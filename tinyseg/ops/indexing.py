@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..device import array_module
+from ..devices import array_module
 from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, BoundsError, DTypeError, ShapeError
 from .checks import axis, check_broadcast, integer, tensor_arg

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from ..backward import differentiate
-from ..device import array_module
+from ..devices import array_module
 from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, BoundsError, DTypeError, ShapeError
 from ..kernels import softmax as kernel

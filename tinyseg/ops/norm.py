@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..backward import differentiate
-from ..device import array_module
+from ..devices import array_module
 from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, ShapeError
 from ..kernels import norm as kernel

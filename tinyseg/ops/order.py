@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..device import array_module
+from ..devices import array_module
 from ..engine import Array, Tensor
 from ..errors import ArgumentError
 from .checks import axis, integer, tensor_arg

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import ml_dtypes
 import numpy as np
 
-from ..device import array_module
+from ..devices import array_module
 from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, ShapeError
 from .checks import axes, axis, floating, is_float, numbers, real, tensor_arg, wide

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..device import to_cpu, to_device
+from ..devices import to_cpu, to_device
 from ..engine import Array, Tensor
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..random import Generator, default_generator

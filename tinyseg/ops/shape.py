@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..device import array_module
+from ..devices import array_module
 from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, DTypeError, ShapeError
 from .checks import axes, axis, is_float, same_kind, tensor_arg
@@ -237,9 +237,17 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     return Cat(place)(*(unsqueeze(x, place) for x in xs))
 
 
-def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
-    """Pieces along axis `dim`: of one size (the last may be smaller), or of the listed sizes."""
+def split(
+    tensor: Tensor, split_size_or_sections: Any = None, dim: int = 0, *, split_size: Any = None
+) -> tuple[Tensor, ...]:
+    """Pieces along axis `dim`: of one size (the last may be smaller), or of the listed sizes.
+
+    `split_size` is the name that PyTorch's method has for `split_size_or_sections`.
+    """
     x = tensor_arg("split", "tensor", tensor)
+    if (split_size is None) == (split_size_or_sections is None):
+        raise ArgumentError("split: give split_size_or_sections or split_size, one of them")
+    split_size_or_sections = split_size if split_size_or_sections is None else split_size_or_sections
     place, n = _cut_axis("split", x, dim)
     if isinstance(split_size_or_sections, Sequence):
         sizes = sizes_of("split", "split_size_or_sections", [split_size_or_sections])

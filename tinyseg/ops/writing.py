@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..device import array_module
+from ..devices import array_module
 from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, DTypeError, GraphError, ShapeError
 from .checks import as_tensor, axis, check_broadcast, same_kind, tensor_arg

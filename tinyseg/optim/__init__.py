@@ -1,6 +1,6 @@
 """Optimisers, learning-rate schedules, averages of weights, gradient clipping."""
 
-from ..nn.clip import clip_grad_norm_
+from ..nn.utils import clip_grad_norm_
 from . import lr_scheduler
 from .adafactor import Adafactor
 from .adam import Adam, AdamW

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ..device import array_module
+from ..devices import array_module
 from ..dtypes import finfo
 from ..engine import Array, Tensor
 from ..errors import ArgumentError

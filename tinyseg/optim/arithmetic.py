@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..device import array_module
+from ..devices import array_module
 from ..engine import Array
 from ..kernels import elementwise
 

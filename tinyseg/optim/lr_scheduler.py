@@ -8,13 +8,17 @@ LambdaLR and OneCycleLR overwrite, in PyTorch too.
 
 from __future__ import annotations
 
+import copy
 import math
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from ..errors import ArgumentError, CheckpointError
 from .optimizer import Optimizer
+from .plateau import ReduceLROnPlateau
+from .settings import for_each, positive, set_from
 
 __all__ = [
     "CosineAnnealingLR", "ExponentialLR", "LRScheduler", "LambdaLR", "LinearLR", "MultiStepLR", "OneCycleLR",
@@ -29,6 +33,7 @@ class LRScheduler:
     """
 
     overwrites = False  # whether what others did to the rate is lost at every step
+    settings: ClassVar[tuple[str, ...]] = ()  # the names, PyTorch's too, under which a state holds them
     floor = 0.0  # the rate that the schedule falls towards: factors are those of the distance from it
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
@@ -68,21 +73,27 @@ class LRScheduler:
         return [group["lr"] for group in self.optimizer.param_groups]
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint needs; the settings are not part of it, and loading keeps those of the new schedule."""
-        return {"last_epoch": self.last_epoch, "base_lrs": list(self.base_lrs), "_last_lr": self.get_last_lr()}
+        """What a checkpoint needs, the settings included; functions are not part of it."""
+        rates = {"last_epoch": self.last_epoch, "base_lrs": list(self.base_lrs), "_last_lr": self.get_last_lr()}
+        return {**copy.deepcopy({name: getattr(self, name) for name in self.settings}), **rates}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Go on from a saved state, ours or PyTorch's; also sets the rates."""
+        """Go on from a saved state, ours or PyTorch's, with its settings where it has them; also sets the rates."""
         if len(state_dict["base_lrs"]) != len(self.optimizer.param_groups):
             raise CheckpointError(
                 f"{type(self).__name__}.load_state_dict: the state has {len(state_dict['base_lrs'])} groups, "
                 f"the optimiser {len(self.optimizer.param_groups)}"
             )
+        self.restore(state_dict)
         self.last_epoch, self.base_lrs = int(state_dict["last_epoch"]), [float(lr) for lr in state_dict["base_lrs"]]
         for group, lr in zip(self.optimizer.param_groups, state_dict["_last_lr"], strict=True):
             group["lr"] = float(lr)
         if self.overwrites:
             self._overwrite()
+
+    def restore(self, state_dict: Mapping[str, Any]) -> None:
+        """Take over the settings of a saved state."""
+        set_from(self, self.settings, state_dict)
 
     def _overwrite(self) -> None:
         for i, (group, base) in enumerate(zip(self.optimizer.param_groups, self.base_lrs, strict=True)):
@@ -92,8 +103,10 @@ class LRScheduler:
 class StepLR(LRScheduler):
     """lr = base · γ^⌊t / step_size⌋."""
 
+    settings = ("step_size", "gamma")
+
     def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1) -> None:
-        self.step_size, self.gamma = _positive("StepLR", "step_size", step_size), gamma
+        self.step_size, self.gamma = positive("StepLR", "step_size", step_size), gamma
         super().__init__(optimizer, last_epoch)
 
     def lr_at(self, epoch: int, base_lr: float, group: int) -> float:
@@ -104,13 +117,25 @@ class StepLR(LRScheduler):
 class MultiStepLR(LRScheduler):
     """lr = base · γ^(number of milestones reached); one that is listed twice counts twice."""
 
+    settings = ("milestones", "gamma")
+
     def __init__(
         self, optimizer: Optimizer, milestones: Sequence[int], gamma: float = 0.1, last_epoch: int = -1
     ) -> None:
+        self.milestones, self.gamma = self._sorted(milestones), gamma
+        super().__init__(optimizer, last_epoch)
+
+    @staticmethod
+    def _sorted(milestones: Sequence[int]) -> list[int]:
         if not all(isinstance(m, int) for m in milestones):
             raise ArgumentError(f"MultiStepLR: milestones must be integers, got {list(milestones)}")
-        self.milestones, self.gamma = sorted(milestones), gamma
-        super().__init__(optimizer, last_epoch)
+        return sorted(milestones)
+
+    def restore(self, state_dict: Mapping[str, Any]) -> None:
+        """Take over the settings; PyTorch counts how often each milestone is listed."""
+        given = state_dict.get("milestones", self.milestones)
+        listed = list(Counter(given).elements()) if isinstance(given, Mapping) else list(given)
+        super().restore({**state_dict, "milestones": self._sorted(listed)})
 
     def lr_at(self, epoch: int, base_lr: float, group: int) -> float:
         """The rate after `epoch` steps."""
@@ -119,6 +144,8 @@ class MultiStepLR(LRScheduler):
 
 class ExponentialLR(LRScheduler):
     """lr = base · γ^t."""
+
+    settings = ("gamma",)
 
     def __init__(self, optimizer: Optimizer, gamma: float, last_epoch: int = -1) -> None:
         self.gamma = gamma
@@ -132,8 +159,10 @@ class ExponentialLR(LRScheduler):
 class PolynomialLR(LRScheduler):
     """lr = base · (1 - min(t, n) / n)^power with n = total_iters. **Source** Liu et al. 2015 ("poly")."""
 
+    settings = ("total_iters", "power")
+
     def __init__(self, optimizer: Optimizer, total_iters: int = 5, power: float = 1.0, last_epoch: int = -1) -> None:
-        self.total_iters, self.power = _positive("PolynomialLR", "total_iters", total_iters), power
+        self.total_iters, self.power = positive("PolynomialLR", "total_iters", total_iters), power
         super().__init__(optimizer, last_epoch)
 
     def lr_at(self, epoch: int, base_lr: float, group: int) -> float:
@@ -143,6 +172,8 @@ class PolynomialLR(LRScheduler):
 
 class LinearLR(LRScheduler):
     """lr = base · (start + (end - start) · min(t, n) / n) with n = total_iters: a warm-up."""
+
+    settings = ("start_factor", "end_factor", "total_iters")
 
     def __init__(
         self,
@@ -155,7 +186,7 @@ class LinearLR(LRScheduler):
         if not (0 < start_factor <= 1 and 0 <= end_factor <= 1):
             raise ArgumentError(f"LinearLR: factors must be above 0 and at most 1, got {start_factor} and {end_factor}")
         self.start_factor, self.end_factor = start_factor, end_factor
-        self.total_iters = _positive("LinearLR", "total_iters", total_iters)
+        self.total_iters = positive("LinearLR", "total_iters", total_iters)
         super().__init__(optimizer, last_epoch)
 
     def lr_at(self, epoch: int, base_lr: float, group: int) -> float:
@@ -167,10 +198,17 @@ class LinearLR(LRScheduler):
 class CosineAnnealingLR(LRScheduler):
     """lr = η_min + (base - η_min)(1 + cos(π t / T_max)) / 2. **Source** Loshchilov & Hutter 2017, eq. 5."""
 
+    settings = ("T_max", "eta_min")
+
     def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1) -> None:
-        self.T_max, self.eta_min = _positive("CosineAnnealingLR", "T_max", T_max), eta_min
+        self.T_max, self.eta_min = positive("CosineAnnealingLR", "T_max", T_max), eta_min
         self.floor = eta_min
         super().__init__(optimizer, last_epoch)
+
+    def restore(self, state_dict: Mapping[str, Any]) -> None:
+        """Take over the settings."""
+        super().restore(state_dict)
+        self.floor = self.eta_min
 
     def lr_at(self, epoch: int, base_lr: float, group: int) -> float:
         """The rate after `epoch` steps."""
@@ -219,6 +257,27 @@ class SequentialLR(LRScheduler):
         self.schedulers, self.milestones = list(schedulers), list(milestones)
         super().__init__(optimizer, last_epoch)
 
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint needs, with the states of the schedules."""
+        parts = [s.state_dict() for s in self.schedulers]
+        return {**super().state_dict(), "_milestones": list(self.milestones), "_schedulers": parts}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on from a saved state; in PyTorch's the schedules alone know the first rates."""
+        first: Mapping[str, Any] = next(iter(state_dict.get("_schedulers", ())), {})
+        super().load_state_dict({"base_lrs": first.get("base_lrs", self.base_lrs), **state_dict})
+
+    def restore(self, state_dict: Mapping[str, Any]) -> None:
+        """Take over the milestones and the settings of the schedules."""
+        parts, milestones = state_dict.get("_schedulers"), state_dict.get("_milestones", self.milestones)
+        if (parts is not None and len(parts) != len(self.schedulers)) or len(milestones) != len(self.milestones):
+            raise CheckpointError(
+                f"SequentialLR.load_state_dict: the state is not that of {len(self.schedulers)} schedulers"
+            )
+        for scheduler, part in zip(self.schedulers, parts or (), strict=bool(parts)):
+            scheduler.restore(part)
+        self.milestones = list(milestones)
+
     def lr_at(self, epoch: int, base_lr: float, group: int) -> float:
         """The rate after `epoch` steps."""
         turn = bisect_right(self.milestones, epoch)
@@ -242,6 +301,7 @@ class OneCycleLR(LRScheduler):
     """
 
     overwrites = True
+    settings = ("total_steps", "cosine", "ends", "rates", "momenta", "cycle_momentum")
 
     def __init__(
         self,
@@ -263,23 +323,23 @@ class OneCycleLR(LRScheduler):
         if total_steps is None:
             if epochs is None or steps_per_epoch is None:
                 raise ArgumentError("OneCycleLR: give total_steps, or epochs and steps_per_epoch")
-            total_steps = _positive("OneCycleLR", "epochs", epochs) * _positive(
+            total_steps = positive("OneCycleLR", "epochs", epochs) * positive(
                 "OneCycleLR", "steps_per_epoch", steps_per_epoch
             )
         if not 0 <= pct_start <= 1:
             raise ArgumentError(f"OneCycleLR: pct_start must be between 0 and 1, got {pct_start}")
         if anneal_strategy not in ("cos", "linear"):
             raise ArgumentError(f"OneCycleLR: anneal_strategy must be 'cos' or 'linear', got {anneal_strategy!r}")
-        self.total_steps, self.cosine = _positive("OneCycleLR", "total_steps", total_steps), anneal_strategy == "cos"
+        self.total_steps, self.cosine = positive("OneCycleLR", "total_steps", total_steps), anneal_strategy == "cos"
         self.ends = [pct_start * total_steps - 1, *([2 * pct_start * total_steps - 2] if three_phase else [])]
         self.ends.append(total_steps - 1)
-        top = _for_each(optimizer, "OneCycleLR", "max_lr", max_lr)
+        top = for_each(optimizer, "OneCycleLR", "max_lr", max_lr)
         first = [lr / div_factor for lr in top]
         last = [lr / final_div_factor for lr in first]
         self.rates = [first, top, *([first] if three_phase else []), last]
         self.cycle_momentum = cycle_momentum
         low, high = (
-            _for_each(optimizer, "OneCycleLR", name, m)
+            for_each(optimizer, "OneCycleLR", name, m)
             for name, m in (("base_momentum", base_momentum), ("max_momentum", max_momentum))
         )
         self.momenta = [high, low, high, high] if three_phase else [high, low, high]
@@ -321,6 +381,19 @@ class OneCycleLR(LRScheduler):
         super().load_state_dict(state_dict)
         self._set_momenta()
 
+    def restore(self, state_dict: Mapping[str, Any]) -> None:
+        """Take over the settings; PyTorch's state has the phases, and keeps rates and momenta with the optimiser."""
+        super().restore(state_dict)
+        if "_anneal_func_type" in state_dict:
+            self.cosine = state_dict["_anneal_func_type"] == "cos"
+        if "_schedule_phases" in state_dict:
+            self.ends = [phase["end_step"] for phase in state_dict["_schedule_phases"]]
+            back = len(self.ends) == 3
+            (first, top), last = self.rates[:2], self.rates[-1]
+            high, low = self.momenta[:2]
+            self.rates = [first, top, *([first] if back else []), last]
+            self.momenta = [high, low, high, high] if back else [high, low, high]
+
     def _set_momenta(self) -> None:
         for i, group in enumerate(self.optimizer.param_groups if self.cycle_momentum else ()):
             momentum = self._between(self.last_epoch, self.momenta, i)
@@ -328,87 +401,6 @@ class OneCycleLR(LRScheduler):
                 group["betas"] = (momentum, *group["betas"][1:])
             else:
                 group["momentum"] = momentum
-
-
-class ReduceLROnPlateau:
-    """lr ← max(lr · factor, min_lr) once `metrics` has not improved for more than `patience` steps.
-
-    Better means below best · (1 - threshold), or best - threshold with `threshold_mode="abs"`; above and plus with
-    `mode="max"`. After a reduction `cooldown` steps pass uncounted. A change of at most `eps` is not made.
-    """
-
-    def __init__(
-        self,
-        optimizer: Optimizer,
-        mode: str = "min",
-        factor: float = 0.1,
-        patience: int = 10,
-        threshold: float = 1e-4,
-        threshold_mode: str = "rel",
-        cooldown: int = 0,
-        min_lr: float | Sequence[float] = 0,
-        eps: float = 1e-8,
-    ) -> None:
-        if factor >= 1:
-            raise ArgumentError(f"ReduceLROnPlateau: factor must be below 1, got {factor}")
-        if mode not in ("min", "max"):
-            raise ArgumentError(f"ReduceLROnPlateau: mode must be 'min' or 'max', got {mode!r}")
-        if threshold_mode not in ("rel", "abs"):
-            raise ArgumentError(f"ReduceLROnPlateau: threshold_mode must be 'rel' or 'abs', got {threshold_mode!r}")
-        self.optimizer, self.mode, self.factor, self.patience = optimizer, mode, factor, patience
-        self.threshold, self.threshold_mode, self.cooldown, self.eps = threshold, threshold_mode, cooldown, eps
-        self.min_lrs = _for_each(optimizer, "ReduceLROnPlateau", "min_lr", min_lr)
-        self.best = math.inf if mode == "min" else -math.inf
-        self.num_bad_epochs = self.cooldown_counter = self.last_epoch = 0
-
-    def step(self, metrics: Any) -> None:
-        """Take note of one value, a number or a Tensor with one element, and set the rates."""
-        current = float(metrics)
-        self.last_epoch += 1
-        if self._is_better(current):
-            self.best, self.num_bad_epochs = current, 0
-        else:
-            self.num_bad_epochs += 1
-        if self.cooldown_counter > 0:
-            self.cooldown_counter, self.num_bad_epochs = self.cooldown_counter - 1, 0
-        if self.num_bad_epochs > self.patience:
-            self._reduce()
-            self.cooldown_counter, self.num_bad_epochs = self.cooldown, 0
-
-    def _is_better(self, current: float) -> bool:
-        sign = 1 if self.mode == "min" else -1
-        if self.threshold_mode == "rel":
-            return sign * current < sign * self.best * (1 - sign * self.threshold)
-        return sign * current < sign * self.best - self.threshold
-
-    def _reduce(self) -> None:
-        for group, least in zip(self.optimizer.param_groups, self.min_lrs, strict=True):
-            lr = max(group["lr"] * self.factor, least)
-            if group["lr"] - lr > self.eps:
-                group["lr"] = lr
-
-    def get_last_lr(self) -> list[float]:
-        """The current rate of each group."""
-        return [group["lr"] for group in self.optimizer.param_groups]
-
-    def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint needs beside the optimiser's state; the settings are not part of it."""
-        names = ("best", "num_bad_epochs", "cooldown_counter", "last_epoch")
-        return {**{name: getattr(self, name) for name in names}, "_last_lr": self.get_last_lr()}
-
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Go on from a saved state, ours or PyTorch's; also sets the rates."""
-        rates = state_dict["_last_lr"]
-        if len(rates) != len(self.optimizer.param_groups):
-            raise CheckpointError(
-                f"ReduceLROnPlateau.load_state_dict: the state has {len(rates)} groups, "
-                f"the optimiser {len(self.optimizer.param_groups)}"
-            )
-        self.best, self.last_epoch = float(state_dict["best"]), int(state_dict["last_epoch"])
-        self.num_bad_epochs = int(state_dict["num_bad_epochs"])
-        self.cooldown_counter = int(state_dict["cooldown_counter"])
-        for group, lr in zip(self.optimizer.param_groups, rates, strict=True):
-            group["lr"] = float(lr)
 
 
 def warmup_cosine(
@@ -421,18 +413,3 @@ def warmup_cosine(
     if warmup == 0:
         return cosine
     return SequentialLR(optimizer, [LinearLR(optimizer, start_factor, 1.0, warmup), cosine], [warmup])
-
-
-def _for_each(optimizer: Optimizer, caller: str, name: str, value: float | Sequence[float]) -> list[float]:
-    """One value for each group of parameters."""
-    groups = len(optimizer.param_groups)
-    listed = list(value) if isinstance(value, Sequence) else [value] * groups
-    if len(listed) != groups:
-        raise ArgumentError(f"{caller}: got {len(listed)} values of {name} for {groups} groups")
-    return listed
-
-
-def _positive(caller: str, name: str, value: int) -> int:
-    if not isinstance(value, int) or value < 1:
-        raise ArgumentError(f"{caller}: {name} must be a positive integer, got {value!r}")
-    return value

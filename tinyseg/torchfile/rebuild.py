@@ -11,7 +11,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from ..device import to_device
+from ..devices import to_device
 from ..engine import Array, Tensor, Version
 from .machine import Global, Part, Refused, as_key, shown
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from ..device import to_cpu
+from ..devices import to_cpu
 from ..engine import Array, Tensor
 from ..errors import ArgumentError, DTypeError
 from .rebuild import DTYPES, STORAGES

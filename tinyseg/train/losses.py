@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from ..data.loader import Batch
 from ..data.sample import IGNORE, Sample
-from ..device import to_device
+from ..devices import to_device
 from ..engine import Tensor
 from ..errors import ArgumentError, DataError
 from ..models.unet import weight_map

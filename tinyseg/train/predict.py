@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ..data.loader import Batch, Dataset, Loader
 from ..data.sample import Sample
-from ..device import to_cpu
+from ..devices import to_cpu
 from ..engine import no_grad
 from ..models import UNet2015, overlap_tile
 from ..nn import Module

@@ -1,0 +1,5 @@
+"""PyTorch's `torch.utils.checkpoint`."""
+
+from ..recompute import checkpoint
+
+__all__ = ["checkpoint"]
