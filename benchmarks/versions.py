@@ -17,6 +17,7 @@ from benchmarks.cases import random
 from tinyseg import kernels
 from tinyseg.kernels import conv2d
 from tinyseg.kernels.conv2d import ConvGeometry
+from tinyseg.kernels.conv2d.cpu import ALGORITHMS
 
 SHAPES = [(8, 64, 64, 64, 1), (8, 256, 256, 16, 1), (8, 64, 128, 64, 2), (4, 3, 64, 128, 1)]  # N, C, O, H, stride
 ROUNDS = 11
@@ -41,7 +42,7 @@ def rows(n: int, c: int, o: int, size: int, stride: int) -> list[str]:
     }
     lines = []
     for name, (ours, theirs) in directions.items():
-        times: dict[str, list[float]] = {version: [] for version in (*kernels.VERSIONS["conv2d"], "PyTorch")}
+        times: dict[str, list[float]] = {version: [] for version in (*ALGORITHMS, "PyTorch")}
         for turn in range(ROUNDS + 1):
             for version in (*conv2d.algorithms(geometry, w.shape), "PyTorch"):
                 with kernels.use(conv2d=None if version == "PyTorch" else version):
@@ -58,8 +59,7 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="write the table into kernels/README.md")
     options = parser.parse_args()
     torch.set_num_threads(numba.get_num_threads())
-    versions = kernels.VERSIONS["conv2d"]
-    head = [f"| 3×3, ms | shape | {' | '.join(versions)} | PyTorch |", "|---|---|" + "---:|" * (len(versions) + 1)]
+    head = [f"| 3×3, ms | shape | {' | '.join(ALGORITHMS)} | PyTorch |", "|---|---|" + "---:|" * (len(ALGORITHMS) + 1)]
     lines = [conditions(ROUNDS), "", *head]
     print("\n".join(lines))
     for shape in SHAPES:

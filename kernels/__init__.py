@@ -6,6 +6,7 @@ in plain loops, `cpu.py` the numba kernels.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 
@@ -13,8 +14,7 @@ from tinyseg.errors import ArgumentError
 
 __all__ = ["chosen", "use"]
 
-VERSIONS = {"conv2d": ("direct", "im2col", "implicit", "depthwise", "winograd")}  # of the families that have several
-_chosen: dict[str, str | None] = dict.fromkeys(VERSIONS)
+_chosen: dict[str, str | None] = {"conv2d": None}  # the families with several versions
 
 
 def chosen(family: str) -> str | None:
@@ -30,10 +30,11 @@ def use(**versions: str | None) -> AbstractContextManager[None]:
     **Raises** ArgumentError for a family or a version that does not exist.
     """
     for family, version in versions.items():
-        if family not in VERSIONS:
-            raise ArgumentError(f"use: no family {family!r} with several versions; there are {', '.join(VERSIONS)}")
-        if version is not None and version not in VERSIONS[family]:
-            raise ArgumentError(f"use: {family} must be one of {', '.join(VERSIONS[family])} or None, got {version!r}")
+        if family not in _chosen:
+            raise ArgumentError(f"use: no family {family!r} with several versions; there are {', '.join(_chosen)}")
+        names = importlib.import_module(f"{__name__}.{family}.cpu").ALGORITHMS
+        if version is not None and version not in names:
+            raise ArgumentError(f"use: {family} must be one of {', '.join(names)} or None, got {version!r}")
     before = {family: _chosen[family] for family in versions}
     _chosen.update(versions)
 

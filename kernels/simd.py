@@ -23,9 +23,9 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, overload, register_model
 
-from .jit import JIT
+from .jit import JIT, serial
 
-__all__ = ["BYTES", "REGISTERS", "Code", "lanes", "load", "store", "whole"]
+__all__ = ["BYTES", "REGISTERS", "Code", "lanes", "load", "store", "whole", "whole_registers"]
 
 _FEATURES: Any = binding.get_host_cpu_features() if JIT else {}
 _AVX512, _AVX2 = (bool(_FEATURES.get(name)) for name in ("avx512f", "avx2"))
@@ -40,9 +40,17 @@ def lanes(dtype: Any) -> int:
     return BYTES // np.dtype(dtype).itemsize
 
 
+def _whole(count, itemsize):
+    lane = BYTES // itemsize
+    return -(-count // lane) * lane
+
+
+whole_registers = serial(_whole)  # inside kernels, where an array says how large its elements are
+
+
 def whole(count: int, dtype: Any) -> int:
     """`count` rounded up to whole vectors."""
-    return -(-count // lanes(dtype)) * lanes(dtype)
+    return int(_whole(count, np.dtype(dtype).itemsize))
 
 
 # ---------------------------------------------------------------- the type, and what numba does with it

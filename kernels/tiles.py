@@ -19,7 +19,7 @@ from numba.extending import intrinsic
 from .jit import JIT, serial
 from .simd import BYTES, REGISTERS, Code
 
-__all__ = ["add_products", "evenly", "narrow", "whole_registers", "widen"]
+__all__ = ["add_products", "evenly", "narrow", "widen"]
 
 # TILE_ROWS x TILE_VECTORS registers hold the sums of a tile; beside them stand a row of b and one element of a.
 TILE_ROWS, TILE_VECTORS = 4, 6 if REGISTERS == 32 else 3
@@ -35,13 +35,6 @@ def evenly(count, every):
     for i in range(count):
         table[i] = i * every
     return table
-
-
-@serial
-def whole_registers(count, itemsize):
-    """`count` rounded up to whole vectors."""
-    lane = BYTES // itemsize
-    return -(-count // lane) * lane
 
 
 # ---------------------------------------------------------------- products

@@ -10,10 +10,11 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from ..jit import parallel, prange, serial
+from ..jit import parallel, prange
 from ..simd import BYTES
 from ..tiles import add_products
 from . import ConvGeometry, Pair
+from .rows import copy_block
 from .taps import backward_axis, forward_axis
 
 __all__ = ["applies", "correlate", "correlate_weight"]
@@ -22,18 +23,6 @@ __all__ = ["applies", "correlate", "correlate_weight"]
 def applies(geometry: ConvGeometry, weight_shape: tuple[int, ...]) -> bool:
     """Where every group has one input and one output channel."""
     return tuple(weight_shape[:2]) == (geometry.groups, 1)
-
-
-@serial
-def _pad(plane, top, left, pitch, padded):
-    """padded[r·pitch + j] = plane[top + r, left + j], zero beyond the borders."""
-    height, width = plane.shape
-    lo, hi = min(max(0, -left), pitch), min(pitch, width - left)
-    padded[:] = 0
-    for r in range(max(0, -top), min(len(padded) // pitch, height - top)):
-        target, source = padded[r * pitch + lo : r * pitch + max(lo, hi)], plane[top + r, left + lo :]
-        for j in range(len(target)):
-            target[j] = source[j]
 
 
 @parallel
@@ -49,7 +38,7 @@ def _correlate(x, w, bias, top, left, height, pitch, steps, taps, which, every, 
         flat_w = w.reshape(-1)
         for task in range(t * planes // threads, (t + 1) * planes // threads):
             n, g = task // y.shape[1], task % y.shape[1]
-            _pad(x[n, g], top, left, pitch, padded[: height * pitch])
+            copy_block(x, n, 1, g, 1, top, left, height, pitch, 0, 0, padded)
             total[:] = bias[g]
             add_products(flat_w, g * w.shape[1], here, which, padded, 0, taps, total, 0, here, 1, vectors, 1)
             for i in range(across[0]):
@@ -87,7 +76,7 @@ def _correlate_weight(x, gy, top, left, height, pitch, step, taps, gw, threads):
         padded = np.zeros(height * pitch, x.dtype)
         for g in range(t * channels // threads, (t + 1) * channels // threads):
             for n in range(gy.shape[0]):
-                _pad(x[n, g], top, left, pitch, padded)
+                copy_block(x, n, 1, g, 1, top, left, height, pitch, 0, 0, padded)
                 for i in range(gy.shape[2]):
                     row = gy[n, g, i]
                     for k in range(len(taps)):

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..jit import parallel, prange, serial
+from ..jit import parallel, prange
 from . import ConvGeometry, Pair, output_size
+from .rows import add_row, inside
 from .taps import backward_axis, forward_axis
 
 __all__ = ["applies", "correlate", "correlate_weight"]
@@ -20,13 +21,6 @@ __all__ = ["applies", "correlate", "correlate_weight"]
 def applies(geometry: ConvGeometry, weight_shape: tuple[int, ...]) -> bool:
     """To every convolution."""
     return True
-
-
-@serial
-def _inside(width, offset, step, size):
-    """The outputs lo ≤ j < hi, of `size`, that see the image: 0 ≤ j·step + offset < width."""
-    lo = min(max(0, -(offset // step)), size)
-    return lo, max(lo, min(size, (width - 1 - offset) // step + 1))
 
 
 @parallel
@@ -39,14 +33,13 @@ def _add_taps(x, w, down, right, step, origin, every, size, y):
         for c in range(x.shape[2]):
             for p in range(len(down)):
                 for q in range(len(right)):
-                    weight, (lo, hi) = w[g, o, c, p, q], _inside(width, right[q], step[1], size[1])
+                    weight, (lo, hi) = w[g, o, c, p, q], inside(width, right[q], step[1], size[1])
                     for i in range(size[0]):
                         h = i * step[0] + down[p]
-                        if 0 <= h < height:
-                            source = x[n, g, c, h]
-                            target = y[n, g, o, origin[0] + i * every[0]]
-                            for j in range(lo, hi):
-                                target[origin[1] + j * every[1]] += weight * source[j * step[1] + right[q]]
+                        if 0 <= h < height and lo < hi:
+                            source = x[n, g, c, h, lo * step[1] + right[q] :]
+                            target = y[n, g, o, origin[0] + i * every[0], origin[1] + lo * every[1] :]
+                            add_row(weight, source, step[1], target, every[1], hi - lo)
 
 
 def correlate(
@@ -79,7 +72,7 @@ def _sum_pixels(x, gy, down, right, step, gw):
         g, o, c = filter // channels // outputs, filter // channels % outputs, filter % channels
         for p in range(len(down)):
             for q in range(len(right)):
-                lo, hi = _inside(width, right[q], step[1], gy.shape[4])
+                lo, hi = inside(width, right[q], step[1], gy.shape[4])
                 total = gw.dtype.type(0)
                 for n in range(len(x)):
                     for i in range(gy.shape[3]):

@@ -23,10 +23,11 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-from ..jit import parallel, prange, serial
+from ..jit import parallel, prange
 from ..simd import BYTES, load, store, whole
 from ..tiles import add_products, evenly, narrow, widen
 from . import ConvGeometry, Pair
+from .rows import copy_block
 from .taps import backward_axis, forward_axis
 
 __all__ = ["applies", "correlate", "correlate_weight"]
@@ -112,26 +113,6 @@ def _plan(
                 window, place, tap, weight, bounds)  # fmt: skip
 
 
-@serial
-def _copy_block(x, n, images, channel, channels, top, left, height, pitch, plane, image, block):
-    """block[i, c, r, j] = x[n + i, channel + c, top + r, left + j], zero beyond the borders; images `image` apart."""
-    rows, width = x.shape[2:]
-    lo, hi = min(max(0, -left), pitch), min(pitch, width - left)
-    for i in range(images):
-        for c in range(channels):
-            for r in range(height):
-                start = i * image + c * plane + r * pitch
-                target = block[start : start + pitch]
-                if 0 <= top + r < rows and lo < hi:
-                    target[:lo] = 0
-                    source, middle = x[n + i, channel + c, top + r, lo + left : hi + left], target[lo:hi]
-                    for j in range(len(middle)):
-                        middle[j] = source[j]
-                    target[hi:] = 0
-                else:
-                    target[:] = 0
-
-
 @parallel
 def _multiply(x, w, bias, plan, y, threads):
     """y = bias + the convolution of x with w (G, K, O/G), its and the bias's (G, O/G) last axis in whole registers.
@@ -153,7 +134,7 @@ def _multiply(x, w, bias, plan, y, threads):
         for task in range(t * tasks // threads, (t + 1) * tasks // threads):
             g, n, first = task // down // stacks, task // down % stacks * images, task % down * rows
             here, high = min(images, batch - n), min(rows * every, out_height - first * every)
-            _copy_block(x, n, here, g * channels, channels, top + first * step, left, height, pitch, plane,
+            copy_block(x, n, here, g * channels, channels, top + first * step, left, height, pitch, plane,
                         channels * plane, block)  # fmt: skip
             for o in range(0, width, lane):
                 b = load(bias[g], o)
@@ -195,7 +176,7 @@ def _sum_blocks(x, gy, plan, row_shares, sums):
         for task in range(s * tasks // block_shares, (s + 1) * tasks // block_shares):
             g, n, first = task // down // stacks, task // down % stacks * images, task % down * rows
             here, count = min(images, batch - n), min(rows, steps - first) * out_width
-            _copy_block(x, n, here, g * channels + c0, c1 - c0, top + first * step, left, height, pitch, plane,
+            copy_block(x, n, here, g * channels + c0, c1 - c0, top + first * step, left, height, pitch, plane,
                         channels * plane, block)  # fmt: skip
             for i in range(here):
                 start = ((n + i) * gy.shape[1] + g * outputs) * size + first * out_width

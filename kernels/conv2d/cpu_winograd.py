@@ -22,8 +22,8 @@ import numba
 import numpy as np
 
 from ..jit import parallel, prange, serial
-from ..simd import BYTES, load, store, whole
-from ..tiles import add_products, evenly, narrow, whole_registers, widen
+from ..simd import BYTES, load, store, whole, whole_registers
+from ..tiles import add_products, evenly, narrow, widen
 from . import ConvGeometry, Pair
 
 __all__ = ["applies", "correlate", "correlate_weight", "pays"]

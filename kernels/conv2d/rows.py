@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ..jit import serial
 
-__all__ = ["add_row", "copy_row", "inside", "store"]
+__all__ = ["add_row", "copy_block", "copy_row", "inside"]
 
 
 @serial
@@ -30,29 +30,32 @@ def copy_row(source, step, target):
 
 
 @serial
-def add_row(weight, source, step, target):
-    """target[j] += weight · source[j·step]."""
-    if step == 1:
-        for j in range(len(target)):
+def add_row(weight, source, step, target, every, count):
+    """target[j·every] += weight · source[j·step] for j < count."""
+    if step == every == 1:
+        for j in range(count):
             target[j] += weight * source[j]
     else:
-        for j in range(len(target)):
-            target[j] += weight * source[j * step]
+        for j in range(count):
+            target[j * every] += weight * source[j * step]
 
 
 @serial
-def store(product, pitch, bias, y, channel, origin, every, size, first, last):
-    """y[n, channel + o, origin + every·(i, j)] = product[o, (row − first)·pitch + j] + bias[channel + o].
+def copy_block(x, n, images, channel, channels, top, left, height, pitch, plane, image, block):
+    """block[i, c, r, j] = x[n + i, channel + c, top + r, left + j], zero beyond the borders.
 
-    Rows first ≤ row < last, where row = n·size[0] + i.
+    In the flat block rows stand `pitch` apart, channels `plane`, images `image`.
     """
-    for o in range(len(product)):
-        for row in range(first, last):
-            source = product[o, (row - first) * pitch : (row - first) * pitch + size[1]]
-            target = y[row // size[0], channel + o, origin[0] + every[0] * (row % size[0]), origin[1] :]
-            if every[1] == 1:
-                for j in range(len(source)):
-                    target[j] = source[j] + bias[channel + o]
-            else:
-                for j in range(len(source)):
-                    target[j * every[1]] = source[j] + bias[channel + o]
+    rows, width = x.shape[2:]
+    lo, hi = min(max(0, -left), pitch), min(pitch, width - left)
+    for i in range(images):
+        for c in range(channels):
+            for r in range(height):
+                start = i * image + c * plane + r * pitch
+                target = block[start : start + pitch]
+                if 0 <= top + r < rows and lo < hi:
+                    target[:lo] = 0
+                    copy_row(x[n + i, channel + c, top + r, lo + left :], 1, target[lo:hi])
+                    target[hi:] = 0
+                else:
+                    target[:] = 0
