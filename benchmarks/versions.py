@@ -6,51 +6,48 @@ Every version takes every row that it applies to; the slow ones stay in the tabl
 from __future__ import annotations
 
 import argparse
-import statistics
+import functools
+from typing import Any
 
 import numba
 import torch
-import torch.nn.functional as F
 
-from benchmarks.__main__ import conditions, milliseconds, write
-from benchmarks.cases import random
+from benchmarks.convolutions import Layer, kernels_of
+from benchmarks.harness import Run, agree, medians, milliseconds
+from benchmarks.report import ROOT, conditions, markdown, number, write
 from tinyseg import kernels
 from tinyseg.kernels import conv2d
-from tinyseg.kernels.conv2d import ConvGeometry
 from tinyseg.kernels.conv2d.cpu import ALGORITHMS
 
-SHAPES = [(8, 64, 64, 64, 1), (8, 256, 256, 16, 1), (8, 64, 128, 64, 2), (4, 3, 64, 128, 1)]  # N, C, O, H, stride
-ROUNDS = 11
+LAYERS = [
+    Layer(8, 64, 64, (64, 64)),
+    Layer(8, 256, 256, (16, 16)),
+    Layer(8, 64, 128, (64, 64), stride=2),
+    Layer(4, 3, 64, (128, 128)),
+    Layer(2, 65, 17, (61, 61)),
+]
+COLUMNS = ["3×3, ms", "shape", *ALGORITHMS, "PyTorch"]
+SECONDS = 2.0  # a row, all versions together
 
 
-def rows(n: int, c: int, o: int, size: int, stride: int) -> list[str]:
+def by(version: str, run: Run) -> Any:
+    """What `run` returns when convolution is done by this version."""
+    with kernels.use(conv2d=version):
+        return run()
+
+
+def rows(conv: Layer) -> list[list[str]]:
     """A line for each direction: milliseconds of each version, and of PyTorch."""
-    geometry = ConvGeometry((stride, stride), ((1, 1), (1, 1)))
-    x, w = random(n, c, size, size), random(o, c, 3, 3)
-    gy = random(*F.conv2d(x, w, None, stride, 1).shape)
-    a, b, g = x.numpy(), w.numpy(), gy.numpy()
-
-    def backward(*mask: bool) -> object:
-        return torch.ops.aten.convolution_backward(
-            gy, x, w, None, [stride] * 2, [1, 1], [1, 1], False, [0, 0], 1, [*mask, False]
-        )
-
-    directions = {
-        "forward": (lambda: conv2d.forward(a, b, geometry), lambda: F.conv2d(x, w, None, stride, 1)),
-        "grad_input": (lambda: conv2d.grad_input(g, b, geometry, (size, size)), lambda: backward(True, False)),
-        "grad_weight": (lambda: conv2d.grad_weight(a, g, geometry, (3, 3)), lambda: backward(False, True)),
-    }
     lines = []
-    for name, (ours, theirs) in directions.items():
-        times: dict[str, list[float]] = {version: [] for version in (*ALGORITHMS, "PyTorch")}
-        for turn in range(ROUNDS + 1):
-            for version in (*conv2d.algorithms(geometry, w.shape), "PyTorch"):
-                with kernels.use(conv2d=None if version == "PyTorch" else version):
-                    taken = milliseconds(theirs if version == "PyTorch" else ours)
-                times[version] += [taken] if turn else []  # the first turn warms up
-        cells = [f"{statistics.median(taken):.2f}" if taken else "" for taken in times.values()]
-        shape = f"{n}×{c}×{size}×{size} → {o}" + (", stride 2" if stride == 2 else "")
-        lines.append(f"| {name} | {shape} | " + " | ".join(cells) + " |")
+    for direction, make in kernels_of(conv).items():
+        pair = make()
+        versions = conv2d.algorithms(conv.geometry, conv.w)
+        runs = [functools.partial(by, version, pair.ours) for version in versions]
+        for run in runs:
+            agree(run(), pair.theirs())
+        figures = dict(zip([*versions, "PyTorch"], medians([*runs, pair.theirs], milliseconds, SECONDS), strict=True))
+        cells = [number(figures[name]) if name in figures else "" for name in COLUMNS[2:]]
+        lines.append([direction, str(conv), *cells])
     return lines
 
 
@@ -59,15 +56,14 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="write the table into kernels/README.md")
     options = parser.parse_args()
     torch.set_num_threads(numba.get_num_threads())
-    head = [f"| 3×3, ms | shape | {' | '.join(ALGORITHMS)} | PyTorch |", "|---|---|" + "---:|" * (len(ALGORITHMS) + 1)]
-    lines = [conditions(ROUNDS), "", *head]
+    lines = [conditions(SECONDS), "", *markdown(COLUMNS, [])]
     print("\n".join(lines))
-    for shape in SHAPES:
-        for line in rows(*shape):
-            lines.append(line)
-            print(line, flush=True)
+    for conv in LAYERS:
+        added = markdown(COLUMNS, rows(conv))[2:]
+        print("\n".join(added), flush=True)
+        lines += added
     if options.write:
-        write(lines, "versions")
+        write(lines, "versions", ROOT / "kernels" / "README.md")
 
 
 if __name__ == "__main__":
