@@ -78,8 +78,8 @@ def conditions(seconds: float, ceiling: Ceilings | None = None, per_thread: bool
         lines.append(
             f"In the same run a product of {SIZE}×{SIZE} matrices (NumPy's BLAS) reached {ceiling.gflops:.0f} GFLOP/s "
             f"and a copy of {MEGABYTES} MB {ceiling.gbytes:.0f} GB/s: the shares are of these. GFLOP/s count the "
-            "multiply-adds of the definition (Winograd needs fewer, hence shares above 100 %), GB/s the bytes that must "
-            "be read or written at least once."
+            "multiply-adds of the definition (Winograd needs fewer, hence shares above 100 %), GB/s the bytes that "
+            "must be read or written at least once."
         )
     return "\n".join(lines)
 
