@@ -22,7 +22,7 @@ Run = Callable[[], Any]
 Clock = Callable[[], float]
 Gauge = Callable[[Run], float]
 
-FEWEST, MOST = 3, 101  # rounds
+FEWEST, MOST = 5, 101  # rounds
 
 
 class Differs(AssertionError):

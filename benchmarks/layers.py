@@ -144,7 +144,8 @@ def layers() -> Iterator[Case]:
 
 def products() -> Iterator[Case]:
     """Matrix products and attention."""
-    for *lead, m, k, n in ((1024, 1024, 1024), (4096, 64, 64), (32, 256, 64, 256), (183, 65, 17)):
+    sizes = (1024, 1024, 1024), (4096, 64, 64), (128, 784, 500), (8, 2048, 1000), (64, 256, 32, 256), (183, 65, 17)
+    for *lead, m, k, n in sizes:
         a, b = (*lead, m, k), (*lead, k, n)
         yield layer(PRODUCTS, "matmul", lambda F, a, b: a @ b, a, b, work=math.prod([*lead, m, k, n]))
     for m, k, n in ((2048, 512, 512), (183, 65, 17)):
@@ -152,7 +153,7 @@ def products() -> Iterator[Case]:
         yield layer(
             PRODUCTS, "linear", lambda F, x, w, b: F.linear(x, w, b), (m, k), (n, k), (n,), shape=shape, work=m * k * n
         )
-    for n, heads, length, e in ((8, 4, 256, 32), (4, 8, 512, 64), (2, 3, 61, 17)):
+    for n, heads, length, e in ((8, 4, 256, 32), (8, 1, 256, 128), (4, 8, 512, 64), (2, 3, 61, 17)):
         x = (n, heads, length, e)
         work = 2 * n * heads * length * length * e
         attend = "scaled_dot_product_attention"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from benchmarks import convolutions, layers
+from benchmarks import convolutions, layers, models
 from benchmarks.harness import Case
 from benchmarks.report import Goal
 
@@ -16,9 +16,12 @@ GOALS = {
     convolutions.OTHERS: Goal(1.0, 0.5),
     layers.LAYERS: Goal(1.0, 0.6),
     layers.PRODUCTS: Goal(1.0),
+    models.MODELS: Goal(1.0, 1.0),
+    models.MEMORY: Goal(None, 0.91),  # 1 / 1.1
+    models.OVERHEAD: Goal(None, 0.5),
     convolutions.DIRECTIONS: Goal(),
 }
-SLOW = {convolutions.DIRECTIONS}  # left out by --quick: they explain rows of other suites
+SLOW = [models.MEMORY, convolutions.DIRECTIONS]  # left out by --quick
 
 
 def cases() -> Iterator[Case]:
@@ -26,4 +29,5 @@ def cases() -> Iterator[Case]:
     yield from convolutions.convolutions()
     yield from layers.layers()
     yield from layers.products()
+    yield from models.models()
     yield from convolutions.directions()

@@ -1,15 +1,12 @@
-"""A whole U-Net beside PyTorch's: do they agree, and how fast is a training step? `python -m benchmarks.unet`.
+"""Do a U-Net's gradients agree with PyTorch's in float32? `python -m benchmarks.unet`.
 
-Agreement is measured before time. With ReLU and max pooling rounding is amplified (a value near a kink, a near tie in
-a window), so PyTorch's own float32 gradients are far from its float64 ones; our error stands beside that.
+With ReLU and max pooling rounding is amplified (a value near a kink, a near tie in a window), so PyTorch's own float32
+gradients are far from its float64 ones; our error stands beside that. `benchmarks/models.py` has the time of a step.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
-import time
-from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -58,51 +55,12 @@ def agreement(width: int, size: int, smooth: bool) -> None:
     )
 
 
-def stepper(model, optimiser, x: np.ndarray, t: np.ndarray) -> Callable[[], None]:
-    own = isinstance(model, ts.nn.Module)
-    library, functional = (ts, ts.nn.functional) if own else (torch, torch.nn.functional)
-    inputs, target = library.tensor(x), library.tensor(t)
-
-    def step() -> None:
-        optimiser.zero_grad()
-        functional.cross_entropy(model(inputs), target).backward()
-        optimiser.step()
-
-    return step
-
-
-def speed(width: int, channels: int, batch: int, size: int, repeats: int) -> None:
-    rng = np.random.default_rng(0)
-    x = rng.random((batch, channels, size, size), np.float32)
-    t = rng.integers(0, 2, (batch, size, size))
-    ours, theirs = UNet(channels, 2, width=width), TorchUNet(channels, 2, width=width)
-    steps = (
-        stepper(ours, ts.optim.Adam(ours.parameters(), lr=1e-3), x, t),
-        stepper(theirs, torch.optim.Adam(theirs.parameters(), lr=1e-3), x, t),
-    )
-    times: tuple[list[float], list[float]] = ([], [])
-    for round_ in range(repeats + 2):  # A B A B ...; the first two warm up
-        for step, kept in zip(steps, times, strict=True):
-            start = time.perf_counter()
-            step()
-            if round_ > 1:
-                kept.append(time.perf_counter() - start)
-    a, b = (statistics.median(kept) for kept in times)
-    print(
-        f"training step, width {width}, {batch}x{channels}x{size}x{size}, {torch.get_num_threads()} threads: "
-        f"tinyseg {1 / a:.2f} steps/s, PyTorch {1 / b:.2f} steps/s, PyTorch's time / ours {b / a:.2f}"
-    )
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.unet", description=__doc__)
     parser.add_argument("--width", type=int, default=16)
-    parser.add_argument("--repeats", type=int, default=15)
     options = parser.parse_args()
     for smooth in (True, False):
         agreement(options.width, 64, smooth)
-    for batch, channels, size in ((8, 1, 128), (16, 3, 64)):
-        speed(options.width, channels, batch, size, options.repeats)
 
 
 if __name__ == "__main__":
