@@ -6,10 +6,13 @@ register:
 
     v = load(a, i)             the elements of a flat array from a[i] on, as many as fit
     store(a, i, v)             and back
+    load_many(like, a, i, every), store_many(a, i, every, v)
+                               a tuple of registers, as many as the tuple `like` has, from places so far apart
+    load_at(like, a, at, first, every, i), store_at(a, at, first, every, i, v)
+                               the same from the places at[first + k·every] + i
     u + v, u - v, 2.5 * v      lane by lane
 
-Without the JIT a vector is a small NumPy array, and the same kernels run as plain Python. `tiles.py` builds the two
-inner loops of all products on it.
+Without the JIT a vector is a small NumPy array, and the same kernels run as plain Python.
 """
 
 from __future__ import annotations
@@ -18,21 +21,16 @@ import operator
 from typing import Any
 
 import numpy as np
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, overload, register_model
 
 from .jit import JIT, serial
+from .machine import BYTES, INT, REGISTERS, Code
 
-__all__ = ["BYTES", "REGISTERS", "Code", "lanes", "load", "store", "whole", "whole_registers"]
-
-_FEATURES: Any = binding.get_host_cpu_features() if JIT else {}
-_AVX512, _AVX2 = (bool(_FEATURES.get(name)) for name in ("avx512f", "avx2"))
-BYTES = 64 if _AVX512 else 32 if _AVX2 else 16  # of a register,
-REGISTERS = 16 if _AVX2 and not _AVX512 else 32  # and how many there are
-
-_LANE = ir.IntType(32)
+__all__ = ["BYTES", "REGISTERS", "address", "by_length", "lanes", "load", "load_at", "load_many", "store", "store_at",
+           "store_many", "whole", "whole_registers"]  # fmt: skip
 
 
 def lanes(dtype: Any) -> int:
@@ -70,51 +68,24 @@ class _Model(models.PrimitiveModel):
         super().__init__(manager, kind, ir.VectorType(manager.lookup(kind.dtype).get_data_type(), kind.count))
 
 
-class Code:
-    """What the code of an intrinsic is put together from."""
+def _code(context: Any, builder: Any, kind: Any) -> Code:
+    return Code(builder, context.get_value_type(kind.dtype))
 
-    def __init__(self, context: Any, builder: Any, element: Any) -> None:
-        self.context, self.builder = context, builder
-        self.kind = context.get_value_type(Vector(element))
-        self.count, self.size = self.kind.count, element.bitwidth // 8
 
-    def pointer(self, kind: Any, array: Any, start: Any) -> Any:
-        """To element `start` of a flat array."""
-        return self.builder.gep(self.context.make_array(kind)(self.context, self.builder, array).data, [start])
+def _pointer(context: Any, builder: Any, kind: Any, array: Any, start: Any) -> Any:
+    """To element `start` of a flat array."""
+    return builder.gep(context.make_array(kind)(context, builder, array).data, [start])
 
-    def load(self, pointer: Any) -> Any:
-        """The vector from there on, aligned or not."""
-        value = self.builder.load(self.builder.bitcast(pointer, self.kind.as_pointer()))
-        value.align = self.size
-        return value
 
-    def store(self, value: Any, pointer: Any) -> None:
-        self.builder.store(value, self.builder.bitcast(pointer, self.kind.as_pointer())).align = self.size
-
-    def splat(self, scalar: Any) -> Any:
-        """The scalar in every lane."""
-        one = self.builder.insert_element(ir.Constant(self.kind, ir.Undefined), scalar, _LANE(0))
-        return self.shuffle(one, one, [0] * self.count)
-
-    def shuffle(self, u: Any, v: Any, which: list[int]) -> Any:
-        """Lanes of u (0, 1, ...) and v (count, count + 1, ...), chosen by number."""
-        return self.builder.shuffle_vector(u, v, ir.Constant(ir.VectorType(_LANE, self.count), which))
-
-    def fma(self, u: Any, v: Any, w: Any) -> Any:
-        """u·v + w."""
-        name = f"llvm.fma.v{self.count}f{8 * self.size}"
-        kind = ir.FunctionType(self.kind, [self.kind] * 3)
-        return self.builder.call(cgutils.get_or_insert_function(self.builder.module, kind, name), [u, v, w])
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.builder, name)
+def address(context: Any, builder: Any, kind: Any, array: Any, start: Any) -> Any:
+    """Where element `start` of a flat array stands, for `machine.call`."""
+    return builder.ptrtoint(_pointer(context, builder, kind, array, start), INT)
 
 
 @intrinsic
 def _load(typing: Any, a: Any, i: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        code = Code(context, builder, a.dtype)
-        return code.load(code.pointer(a, *values))
+        return _code(context, builder, a).load(_pointer(context, builder, a, *values))
 
     return Vector(a.dtype)(a, types.intp), generate
 
@@ -122,18 +93,87 @@ def _load(typing: Any, a: Any, i: Any) -> Any:
 @intrinsic
 def _store(typing: Any, a: Any, i: Any, v: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        code = Code(context, builder, a.dtype)
-        code.store(values[2], code.pointer(a, *values[:2]))
+        _code(context, builder, a).store(values[2], _pointer(context, builder, a, *values[:2]))
         return context.get_dummy_value()
 
     return types.void(a, types.intp, v), generate
 
 
 @intrinsic
+def _load_many(typing: Any, like: Any, a: Any, i: Any, every: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        _, a_, i_, every_ = values
+        at = [builder.add(i_, builder.mul(every_, INT(k))) for k in range(len(like))]
+        vectors = [_code(context, builder, a).load(_pointer(context, builder, a, a_, start)) for start in at]
+        return context.make_tuple(builder, signature.return_type, vectors)
+
+    n = types.intp
+    return types.UniTuple(Vector(a.dtype), len(like))(like, a, n, n), generate
+
+
+@intrinsic
+def _store_many(typing: Any, a: Any, i: Any, every: Any, v: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        a_, i_, every_, v_ = values
+        for k, vector in enumerate(cgutils.unpack_tuple(builder, v_, len(v))):
+            start = builder.add(i_, builder.mul(every_, INT(k)))
+            _code(context, builder, a).store(vector, _pointer(context, builder, a, a_, start))
+        return context.get_dummy_value()
+
+    n = types.intp
+    return types.void(a, n, n, v), generate
+
+
+@intrinsic
+def _load_at(typing: Any, like: Any, a: Any, at: Any, first: Any, every: Any, i: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        _, a_, at_, first_, every_, i_ = values
+        starts = _places(context, builder, at, at_, len(like), first_, every_, i_)
+        vectors = [_code(context, builder, a).load(_pointer(context, builder, a, a_, start)) for start in starts]
+        return context.make_tuple(builder, signature.return_type, vectors)
+
+    n = types.intp
+    return types.UniTuple(Vector(a.dtype), len(like))(like, a, at, n, n, n), generate
+
+
+@intrinsic
+def _store_at(typing: Any, a: Any, at: Any, first: Any, every: Any, i: Any, v: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        a_, at_, first_, every_, i_, v_ = values
+        starts = _places(context, builder, at, at_, len(v), first_, every_, i_)
+        for start, vector in zip(starts, cgutils.unpack_tuple(builder, v_, len(v)), strict=True):
+            _code(context, builder, a).store(vector, _pointer(context, builder, a, a_, start))
+        return context.get_dummy_value()
+
+    n = types.intp
+    return types.void(a, at, n, n, n, v), generate
+
+
+def _places(context: Any, builder: Any, kind: Any, table: Any, count: int, first: Any, every: Any, i: Any) -> list[Any]:
+    """table[first + k·every] + i for k < count."""
+    numbers = [builder.add(first, builder.mul(every, INT(k))) for k in range(count)]
+    return [builder.add(builder.load(_pointer(context, builder, kind, table, number)), i) for number in numbers]
+
+
+def by_length(versions: dict[int, Any]) -> Any:
+    """A function of a tuple, written apart for each length; kernels are compiled with the one they need."""
+
+    def chosen(*arguments: Any) -> Any:
+        return versions[len(arguments[0])](*arguments)
+
+    @overload(chosen, strict=False)
+    def _overload_chosen(*arguments):
+        version = versions[len(arguments[0])]
+        return lambda *arguments: version(*arguments)
+
+    return chosen
+
+
+@intrinsic
 def _times(typing: Any, factor: Any, v: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
         scalar = context.cast(builder, values[0], factor, v.dtype)
-        return builder.fmul(Code(context, builder, v.dtype).splat(scalar), values[1], flags=["contract"])
+        return builder.fmul(_code(context, builder, v).splat(scalar), values[1], flags=["contract"])
 
     return v(factor, v), generate
 
@@ -178,5 +218,27 @@ def _plain_store(a, i, v):
     a[i : i + len(v)] = v
 
 
+def _plain_load_many(like, a, i, every):
+    return tuple(_plain_load(a, i + k * every) for k in range(len(like)))
+
+
+def _plain_load_at(like, a, at, first, every, i):
+    return tuple(_plain_load(a, at[first + k * every] + i) for k in range(len(like)))
+
+
+def _plain_store_at(a, at, first, every, i, v):
+    for k, vector in enumerate(v):
+        _plain_store(a, at[first + k * every] + i, vector)
+
+
+def _plain_store_many(a, i, every, v):
+    for k, vector in enumerate(v):
+        _plain_store(a, i + k * every, vector)
+
+
 load: Any = _load if JIT else _plain_load
 store: Any = _store if JIT else _plain_store
+load_many: Any = _load_many if JIT else _plain_load_many
+load_at: Any = _load_at if JIT else _plain_load_at
+store_at: Any = _store_at if JIT else _plain_store_at
+store_many: Any = _store_many if JIT else _plain_store_many

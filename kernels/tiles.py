@@ -3,12 +3,13 @@
     add_products     c[i, j] += Σ_k a[i, k]·b[k, j], the operands laid out by tables of offsets
     widen, narrow    channels to the last axis, in whole registers, and back
 
-They are written in LLVM's language, through `simd.Code`: a compiler that is given the loops in numba moves the sums of
-a tile to and from memory, and then a core does a third of what it can. Import it only from modules with kernels.
+They are written in LLVM's language (`machine.py`): a compiler that is given the loops in numba moves the sums of a tile
+to and from memory, and then a core does a third of what it can. Import it only from modules with kernels.
 """
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -17,15 +18,14 @@ from numba import types
 from numba.extending import intrinsic
 
 from .jit import JIT, serial
-from .simd import BYTES, REGISTERS, Code
+from .machine import BYTES, INT, REGISTERS, Code, call, machine_code
+from .simd import address
 
 __all__ = ["add_products", "evenly", "narrow", "widen"]
 
 # TILE_ROWS x TILE_VECTORS registers hold the sums of a tile; beside them stand a row of b and one element of a.
 TILE_ROWS, TILE_VECTORS = 4, 6 if REGISTERS == 32 else 3
 TILE_HEIGHTS = (TILE_ROWS, 1)  # for the rows that are left
-
-_INT = ir.IntType(64)
 
 
 @serial
@@ -44,12 +44,12 @@ def _tile(code: Code, rows: int, vectors: int, a: Any, a_row: Any, a_at: Any, b:
           depth: Any, keep: Any) -> None:  # fmt: skip
     """The loop over k for one tile of `rows` x `vectors` sums, which live in registers from the first k to the last."""
     each = [(i, j) for i in range(rows) for j in range(vectors)]
-    row = [code.gep(a, [code.builder.load(code.gep(a_row, [_INT(i)]))]) for i in range(rows)]
-    line_of = [code.gep(c, [code.builder.load(code.gep(c_row, [_INT(i)]))]) for i in range(rows)]
-    target = [code.gep(line_of[i], [_INT(j * code.count)]) for i, j in each]
+    row = [code.gep(a, [code.number(a_row, INT(i))]) for i in range(rows)]
+    line_of = [code.gep(c, [code.number(c_row, INT(i))]) for i in range(rows)]
+    target = [code.gep(line_of[i], [INT(j * code.count)]) for i, j in each]
     before = code.block
     kept, start, loop, end = (code.append_basic_block(name) for name in ("kept", "start", "loop", "end"))
-    code.cbranch(code.icmp_signed("!=", keep, _INT(0)), kept, start)
+    code.cbranch(code.icmp_signed("!=", keep, INT(0)), kept, start)
 
     code.position_at_end(kept)
     held = [code.load(pointer) for pointer in target]
@@ -63,14 +63,14 @@ def _tile(code: Code, rows: int, vectors: int, a: Any, a_row: Any, a_at: Any, b:
     code.branch(loop)
 
     code.position_at_end(loop)
-    k, sums = code.phi(_INT), [code.phi(code.kind) for _ in each]
-    b_k = code.gep(b, [code.builder.load(code.gep(b_at, [k]))])
-    line = [code.load(code.gep(b_k, [_INT(j * code.count)])) for j in range(vectors)]
-    a_k = code.builder.load(code.gep(a_at, [k]))
+    k, sums = code.phi(INT), [code.phi(code.kind) for _ in each]
+    b_k = code.gep(b, [code.number(b_at, k)])
+    line = [code.load(code.gep(b_k, [INT(j * code.count)])) for j in range(vectors)]
+    a_k = code.number(a_at, k)
     factor = [code.splat(code.builder.load(code.gep(pointer, [a_k]))) for pointer in row]
     grown = [code.fma(factor[i], line[j], sums[i * vectors + j]) for i, j in each]
-    following = code.add(k, _INT(1))
-    for phi, first, later in zip([k, *sums], [_INT(0), *initial], [following, *grown], strict=True):
+    following = code.add(k, INT(1))
+    for phi, first, later in zip([k, *sums], [INT(0), *initial], [following, *grown], strict=True):
         phi.add_incoming(first, start)
         phi.add_incoming(later, loop)
     code.cbranch(code.icmp_signed("<", following, depth), loop, end)
@@ -80,29 +80,36 @@ def _tile(code: Code, rows: int, vectors: int, a: Any, a_row: Any, a_at: Any, b:
         code.store(value, pointer)
 
 
-@intrinsic
-def _add_tile(typing: Any, rows: Any, vectors: Any, a: Any, a_start: Any, a_row: Any, first: Any, a_at: Any, b: Any,
-              b_start: Any, b_at: Any, c: Any, c_start: Any, c_row: Any, keep: Any) -> Any:  # fmt: skip
+@machine_code
+def _add_tile(code: Code, rows: Any, vectors: Any, a: Any, a_row: Any, a_at: Any, b: Any, b_at: Any, c: Any,
+              c_row: Any, depth: Any, keep: Any) -> None:  # fmt: skip
     """A tile of `add_products`, of rows and vectors that are known only when it runs: all shapes, and a switch."""
+    a, b, c = (code.pointer(address) for address in (a, b, c))
+    a_row, a_at, b_at, c_row = (code.pointer(address, INT) for address in (a_row, a_at, b_at, c_row))
+    done = code.append_basic_block("done")
+    which = code.add(code.mul(rows, INT(TILE_VECTORS + 1)), vectors)
+    switch = code.switch(which, done)
+    for shape in [(i, j) for i in TILE_HEIGHTS for j in range(1, TILE_VECTORS + 1)]:
+        block = code.append_basic_block(f"tile{shape[0]}x{shape[1]}")
+        switch.add_case(INT(shape[0] * (TILE_VECTORS + 1) + shape[1]), block)
+        code.position_at_end(block)
+        _tile(code, *shape, a, a_row, a_at, b, b_at, c, c_row, depth, keep)
+        code.branch(done)
+    code.position_at_end(done)
+
+
+@intrinsic
+def _called_tile(typing: Any, rows: Any, vectors: Any, a: Any, a_start: Any, a_row: Any, first: Any, a_at: Any, b: Any,
+                 b_start: Any, b_at: Any, c: Any, c_start: Any, c_row: Any, keep: Any) -> Any:  # fmt: skip
+    """The same for kernels, with arrays."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        code = Code(context, builder, b.dtype)
         rows_, vectors_, a_, a_start_, a_row_, first_, a_at_, b_, b_start_, b_at_, c_, c_start_, c_row_, keep_ = values
-        depth = context.make_array(b_at)(context, builder, b_at_).nitems
-        zero = _INT(0)
-        arguments = (code.pointer(a, a_, a_start_), code.pointer(a_row, a_row_, first_),
-                     code.pointer(a_at, a_at_, zero), code.pointer(b, b_, b_start_), code.pointer(b_at, b_at_, zero),
-                     code.pointer(c, c_, c_start_), code.pointer(c_row, c_row_, first_), depth, keep_)  # fmt: skip
-        done = builder.append_basic_block("done")
-        which = builder.add(builder.mul(rows_, _INT(TILE_VECTORS + 1)), vectors_)
-        switch = builder.switch(which, done)
-        for shape in [(i, j) for i in TILE_HEIGHTS for j in range(1, TILE_VECTORS + 1)]:
-            block = builder.append_basic_block(f"tile{shape[0]}x{shape[1]}")
-            switch.add_case(_INT(shape[0] * (TILE_VECTORS + 1) + shape[1]), block)
-            builder.position_at_end(block)
-            _tile(code, *shape, *arguments)
-            builder.branch(done)
-        builder.position_at_end(done)
+        at = functools.partial(address, context, builder)
+        zero, depth = INT(0), context.make_array(b_at)(context, builder, b_at_).nitems
+        call(_add_tile, builder, c.dtype, rows_, vectors_, at(a, a_, a_start_), at(a_row, a_row_, first_),
+             at(a_at, a_at_, zero), at(b, b_, b_start_), at(b_at, b_at_, zero), at(c, c_, c_start_),
+             at(c_row, c_row_, first_), depth, keep_)  # fmt: skip
         return context.get_dummy_value()
 
     n = types.intp
@@ -119,7 +126,7 @@ def _plain_tile(rows, vectors, a, a_start, a_row, first, a_at, b, b_start, b_at,
         line[:] = total
 
 
-add_tile: Any = _add_tile if JIT else _plain_tile
+add_tile: Any = _called_tile if JIT else _plain_tile
 
 
 @serial
@@ -146,36 +153,42 @@ def add_products(a, a_start, a_row, a_at, b, b_start, b_at, c, c_start, c_row, r
 # ---------------------------------------------------------------- transposes
 
 
+@machine_code
+def _turn(code: Code, a: Any, a_row: Any, rows: Any, b: Any, b_row: Any, columns: Any) -> None:
+    """b[j, i] = a[i, j] for a square of a register's width, of which `rows` are read and `columns` written."""
+    source, target = code.pointer(a), code.pointer(b)
+    zero = ir.Constant(code.kind, None)
+    v = []
+    for i in range(code.count):
+        here = code.block
+        with code.if_then(code.icmp_signed("<", INT(i), rows), likely=True):
+            value, there = code.load(code.gep(source, [code.mul(a_row, INT(i))])), code.block
+        v.append(code.phi(code.kind))
+        v[-1].add_incoming(zero, here)
+        v[-1].add_incoming(value, there)
+    bit = 1
+    while bit < code.count:  # rows i and i + bit trade the halves that belong to the other
+        low = [e if not e & bit else code.count + e - bit for e in range(code.count)]
+        high = [e + bit if not e & bit else code.count + e for e in range(code.count)]
+        for i in range(code.count):
+            if not i & bit:
+                v[i], v[i + bit] = code.shuffle(v[i], v[i + bit], low), code.shuffle(v[i], v[i + bit], high)
+        bit *= 2
+    for i in range(code.count):
+        with code.if_then(code.icmp_signed("<", INT(i), columns), likely=True):
+            code.store(v[i], code.gep(target, [code.mul(b_row, INT(i))]))
+
+
 @intrinsic
-def _turn(
+def _called_turn(
     typing: Any, a: Any, a_start: Any, a_row: Any, rows: Any, b: Any, b_start: Any, b_row: Any, columns: Any
 ) -> Any:
-    """b[j, i] = a[i, j] for a square of a register's width, of which `rows` are read and `columns` written."""
+    """The same for kernels, with arrays."""
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        code = Code(context, builder, a.dtype)
         a_, a_start_, a_row_, rows_, b_, b_start_, b_row_, columns_ = values
-        source, target = code.pointer(a, a_, a_start_), code.pointer(b, b_, b_start_)
-        zero = ir.Constant(code.kind, None)
-        v = []
-        for i in range(code.count):
-            here = code.block
-            with code.if_then(code.icmp_signed("<", _INT(i), rows_), likely=True):
-                value, there = code.load(code.gep(source, [code.mul(a_row_, _INT(i))])), code.block
-            v.append(code.phi(code.kind))
-            v[-1].add_incoming(zero, here)
-            v[-1].add_incoming(value, there)
-        bit = 1
-        while bit < code.count:  # rows i and i + bit trade the halves that belong to the other
-            low = [e if not e & bit else code.count + e - bit for e in range(code.count)]
-            high = [e + bit if not e & bit else code.count + e for e in range(code.count)]
-            for i in range(code.count):
-                if not i & bit:
-                    v[i], v[i + bit] = code.shuffle(v[i], v[i + bit], low), code.shuffle(v[i], v[i + bit], high)
-            bit *= 2
-        for i in range(code.count):
-            with code.if_then(code.icmp_signed("<", _INT(i), columns_), likely=True):
-                code.store(v[i], code.gep(target, [code.mul(b_row_, _INT(i))]))
+        at = functools.partial(address, context, builder)
+        call(_turn, builder, a.dtype, at(a, a_, a_start_), a_row_, rows_, at(b, b_, b_start_), b_row_, columns_)
         return context.get_dummy_value()
 
     n = types.intp
@@ -188,7 +201,7 @@ def _plain_turn(a, a_start, a_row, rows, b, b_start, b_row, columns):
             b[b_start + j * b_row + i] = a[a_start + i * a_row + j] if i < rows else 0
 
 
-turn: Any = _turn if JIT else _plain_turn
+turn: Any = _called_turn if JIT else _plain_turn
 
 
 @serial

@@ -13,6 +13,7 @@ from tinyseg.errors import ArgumentError, DeviceError
 from tinyseg.kernels import conv2d
 from tinyseg.kernels.conv2d import ConvGeometry, cpu, cpu_implicit, output_size, reference
 
+WINOGRAD = ("winograd2x2", "winograd4x4")
 QUICK = settings(max_examples=40, deadline=None, derandomize=True)
 small = st.integers(1, 3)
 side = st.integers(0, 3)
@@ -22,13 +23,13 @@ pair = st.tuples(small, small)
 @st.composite
 def problems(draw, version="implicit"):
     """(x, w, bias, gy, geometry) of a small convolution with at least one output pixel that a version applies to."""
-    groups = 1 if version == "winograd" else draw(st.sampled_from([1, 1, 2, 3]))
+    groups = 1 if version in WINOGRAD else draw(st.sampled_from([1, 1, 2, 3]))
     padding = ((draw(side), draw(side)), (draw(side), draw(side)))
-    stride, dilation = ((1, 1), (1, 1)) if version == "winograd" else (draw(pair), draw(pair))
+    stride, dilation = ((1, 1), (1, 1)) if version in WINOGRAD else (draw(pair), draw(pair))
     geometry = ConvGeometry(stride, padding, dilation, groups)
     batch, size = draw(st.integers(0, 3)), (draw(st.integers(1, 8)), draw(st.integers(1, 8)))
-    channels, outputs = (1, 1) if version == "depthwise" else (draw(small), draw(small))
-    kernel = (3, 3) if version == "winograd" else draw(st.tuples(st.integers(1, 4), st.integers(1, 4)))
+    channels, outputs = draw(small), draw(small)
+    kernel = (3, 3) if version in WINOGRAD else draw(st.tuples(st.integers(1, 4), st.integers(1, 4)))
     out = output_size(size, kernel, geometry)
     assume(min(out) >= 1)
     return arrays(batch, groups * channels, groups * outputs, size, kernel, geometry)
@@ -98,7 +99,7 @@ def test_float32_is_within_its_rounding(problem):
 
 # Large enough for several blocks on every thread, with a rest; several samples in a block; one row above a block.
 BLOCKS = {
-    "rows of large images": (3, 5, 4, (37, 70), (3, 3), ConvGeometry((1, 1), ((1, 1), (1, 1)))),
+    "rows of large images": (3, 5, 6, (37, 70), (3, 3), ConvGeometry((1, 1), ((1, 1), (1, 1)))),
     "many small images": (29, 3, 4, (7, 5), (3, 3), ConvGeometry((1, 1), ((1, 1), (1, 1)))),
     "a row longer than a block": (2, 3, 2, (3, 700), (3, 3), ConvGeometry((1, 1), ((1, 1), (0, 1)))),
     "shifts, last block short": (2, 6, 5, (43, 65), (3, 4), ConvGeometry((1, 1), ((1, 2), (0, 3)))),
@@ -107,11 +108,11 @@ BLOCKS = {
     "shifts from and onto one channel": (2, 1, 5, (17, 33), (3, 3), ConvGeometry((1, 1), ((1, 1), (1, 1)))),
     "more outputs than dots take": (2, 3, 133, (12, 16), (3, 3), ConvGeometry()),
     "padding wider than the image": (2, 5, 4, (3, 9), (2, 3), ConvGeometry((1, 1), ((6, 5), (11, 12)))),
-    "groups": (3, 6, 9, (21, 33), (3, 2), ConvGeometry((2, 1), ((1, 0), (2, 1)), (1, 2), 3)),
+    "groups": (3, 15, 15, (21, 33), (3, 2), ConvGeometry((2, 1), ((1, 0), (2, 1)), (1, 2), 3)),
     "stride 3": (4, 4, 5, (40, 31), (4, 2), ConvGeometry((3, 3), ((0, 2), (1, 1)))),
     "depthwise": (3, 4, 4, (19, 35), (3, 5), ConvGeometry((2, 1), ((1, 1), (2, 2)), (1, 1), 4)),
     "depthwise, two outputs a channel": (2, 3, 6, (9, 9), (3, 3), ConvGeometry(groups=3)),
-    "1x1": (5, 7, 3, (11, 13), (1, 1), ConvGeometry()),
+    "1x1": (5, 7, 9, (11, 13), (1, 1), ConvGeometry()),
     "1x1 in groups, one image": (1, 8, 6, (15, 9), (1, 1), ConvGeometry(groups=2)),
     "1x1 with padding": (2, 3, 3, (6, 6), (1, 1), ConvGeometry((1, 1), ((1, 0), (0, 1)))),
     "1x1 with stride": (2, 3, 3, (9, 9), (1, 1), ConvGeometry((2, 2))),
@@ -220,11 +221,11 @@ def test_every_version_is_the_same_convolution(name, data):
 
 
 VERSIONS = {  # which take it, and which of them is the fastest in float32
-    "depthwise": (["direct", "im2col", "implicit", "depthwise"], "depthwise"),
-    "1x1": (["direct", "im2col", "implicit"], "implicit"),
-    "rows of large images": (["direct", "im2col", "implicit", "winograd"], "implicit"),
-    "many channels": (["direct", "im2col", "implicit", "winograd"], "winograd"),
-    "groups": (["direct", "im2col", "implicit"], "implicit"),
+    "depthwise": (["direct", "im2col", "implicit", "shifts"], "shifts"),
+    "1x1": (["direct", "im2col", "implicit", "shifts"], "implicit"),
+    "rows of large images": (["direct", "im2col", "implicit", "shifts", *WINOGRAD], "implicit"),
+    "many channels": (["direct", "im2col", "implicit", "shifts", *WINOGRAD], "winograd4x4"),
+    "groups": (["direct", "im2col", "implicit", "shifts"], "implicit"),
 }
 
 
@@ -284,19 +285,47 @@ TILES = {
 }
 
 
+@pytest.mark.parametrize("version", WINOGRAD)
 @pytest.mark.parametrize("name", TILES)
-def test_winograd_is_the_same_convolution(name, monkeypatch):
+def test_winograd_is_the_same_convolution(name, version, monkeypatch):
     batch, channels, outputs, size, padding = TILES[name]
     geometry = ConvGeometry((1, 1), ((padding, padding), (padding, padding)))
     x, w, bias, gy, _ = arrays(batch, channels, outputs, size, (3, 3), geometry)
     expected = by_torch(x, w, bias, gy, geometry)
     monkeypatch.setattr(cpu_implicit, "correlate", None)  # must not be asked
-    with kernels.use(conv2d="winograd"):
+    with kernels.use(conv2d=version):
         assert_same(by(conv2d, x, w, bias, gy, geometry), expected, 1e-13)
     halved = [a.astype(np.float32) for a in (x, w, bias, gy)]
     expected = by_torch(*(a.astype(np.float64) for a in halved), geometry)
-    with kernels.use(conv2d="winograd"):
+    with kernels.use(conv2d=version):
         assert_same(by(conv2d, *halved, geometry), expected, 1e-5)
+
+
+def test_full_accuracy_does_without_the_version_that_rounds_more(monkeypatch):
+    problem = arrays(4, 64, 64, (32, 32), (3, 3), ConvGeometry((1, 1), ((1, 1), (1, 1))), np.float32)
+    expected = by_torch(*(a.astype(np.float64) for a in problem[:4]), problem[4])
+
+    def errors():
+        pairs = zip(by(conv2d, *problem), expected, strict=True)
+        return [np.abs(got - want).max() / np.abs(want).max() for got, want in pairs]
+
+    with kernels.use(conv2d="implicit"):
+        plain = errors()
+    fastest = errors()
+    with kernels.use(full_accuracy=True):
+        assert kernels.full_accuracy()
+        monkeypatch.setattr(cpu.ALGORITHMS["winograd4x4"], "correlate", None)  # must not be asked
+        monkeypatch.setattr(cpu.ALGORITHMS["winograd4x4"], "correlate_weight", None)
+        full = errors()
+    assert not kernels.full_accuracy()
+    assert all(f <= 1.5 * p for f, p in zip(full, plain, strict=True)), (full, plain)
+    assert fastest[0] > full[0]  # or there were nothing to choose
+
+
+def test_full_accuracy_is_yes_or_no():
+    with pytest.raises(ArgumentError, match="full_accuracy must be True, False or None"):
+        kernels.use(full_accuracy="high")
+    assert not kernels.full_accuracy()
 
 
 @pytest.mark.filterwarnings("ignore:(invalid value|overflow):RuntimeWarning")  # of the plain Python, without the JIT

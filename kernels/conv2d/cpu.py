@@ -2,9 +2,10 @@
 
     direct      the definition, row by row
     im2col      columns, and one product with BLAS
-    implicit    the same product, its columns read in place                      all of them: any convolution
-    depthwise   sums of shifted rows                                             one channel per group
-    winograd    36 multiplications where the others have 144                     3x3, stride 1, one group
+    implicit    the same product, its columns read in place
+    shifts      and with pixels in the lanes of a register, not channels         all of these: any convolution
+    winograd2x2   16 multiplications where the others have 36
+    winograd4x4   36 where they have 144                                         3x3, stride 1, one group
 
 Each is a module with `applies(geometry, weight_shape)`,
 
@@ -21,9 +22,19 @@ from types import ModuleType
 
 import numpy as np
 
-from .. import chosen
+from .. import chosen, full_accuracy
 from ..backend import narrow, native
-from . import ConvGeometry, Pair, cpu_columns, cpu_depthwise, cpu_direct, cpu_implicit, cpu_winograd, output_size
+from . import (
+    ConvGeometry,
+    Pair,
+    cpu_columns,
+    cpu_direct,
+    cpu_implicit,
+    cpu_shifts,
+    cpu_winograd_2x2,
+    cpu_winograd_4x4,
+    output_size,
+)
 
 __all__ = ["ALGORITHMS", "forward", "grad_input", "grad_weight"]
 
@@ -31,26 +42,30 @@ ALGORITHMS = {
     "direct": cpu_direct,
     "im2col": cpu_columns,
     "implicit": cpu_implicit,
-    "depthwise": cpu_depthwise,
-    "winograd": cpu_winograd,
+    "shifts": cpu_shifts,
+    "winograd2x2": cpu_winograd_2x2,
+    "winograd4x4": cpu_winograd_4x4,
 }
 
 
 def _algorithm(
-    x: np.ndarray, outputs: int, size: Pair, geometry: ConvGeometry, kernel_size: Pair, weight: bool
+    x: np.ndarray, outputs: int, size: Pair, geometry: ConvGeometry, kernel_size: Pair, stride: Pair, weight: bool
 ) -> ModuleType:
     """The one that `kernels.use` names if it applies, else the fastest, as measured (see the worklog).
 
     float64 is for checks, where a plain sum is worth more than speed.
     """
-    weight_shape = (outputs, x.shape[1] // geometry.groups, *kernel_size)
+    channels = x.shape[1] // geometry.groups
+    weight_shape = (outputs, channels, *kernel_size)
     name = chosen("conv2d")
     if name is not None and ALGORITHMS[name].applies(geometry, weight_shape):
         return ALGORITHMS[name]
-    if cpu_depthwise.applies(geometry, weight_shape):
-        return cpu_depthwise
-    fast = x.dtype == np.float32 and cpu_winograd.pays(len(x), x.shape[1], size, weight)
-    return cpu_winograd if fast and cpu_winograd.applies(geometry, weight_shape) else cpu_implicit
+    fast = cpu_winograd_2x2 if full_accuracy() else cpu_winograd_4x4
+    pays = x.dtype == np.float32 and fast.applies(geometry, weight_shape)
+    pays = pays and fast.pays(len(x), channels, size, weight)
+    if cpu_shifts.pays(channels, outputs // geometry.groups, stride, weight, pays):
+        return cpu_shifts
+    return fast if pays else cpu_implicit
 
 
 def _correlate(
@@ -60,7 +75,7 @@ def _correlate(
         # A gather would multiply such a weight by the zeros around gy too, and NaN would reach pixels it never saw.
         return cpu_columns.correlate(x, w, bias, geometry, size, adjoint)
     outputs = w.shape[1] * geometry.groups if adjoint else len(w)
-    algorithm = _algorithm(x, outputs, size, geometry, w.shape[2:], weight=False)
+    algorithm = _algorithm(x, outputs, size, geometry, w.shape[2:], (1, 1) if adjoint else geometry.stride, False)
     y: np.ndarray | None = algorithm.correlate(x, w, bias, geometry, size, adjoint)
     return cpu_implicit.correlate(x, w, bias, geometry, size, adjoint) if y is None else y
 
@@ -79,6 +94,6 @@ def grad_input(gy: np.ndarray, w: np.ndarray, geometry: ConvGeometry, input_size
 def grad_weight(x: np.ndarray, gy: np.ndarray, geometry: ConvGeometry, kernel_size: Pair) -> np.ndarray:
     """See the family's docstring."""
     x_, gy_ = native(x), native(gy)
-    algorithm = _algorithm(x_, gy.shape[1], gy.shape[2:], geometry, kernel_size, weight=True)
+    algorithm = _algorithm(x_, gy.shape[1], gy.shape[2:], geometry, kernel_size, geometry.stride, True)
     gw: np.ndarray | None = algorithm.correlate_weight(x_, gy_, geometry, kernel_size)
     return narrow(cpu_implicit.correlate_weight(x_, gy_, geometry, kernel_size) if gw is None else gw, x)
