@@ -30,7 +30,7 @@ def collector_off() -> Iterator[None]:
 def remembered() -> Iterator[Callable[[], list[Any]]]:
     """A function that lists what is alive of the ops called, the Tensors made and their arrays since here."""
     seen: list[weakref.ref[Any]] = []
-    call, init = Op.__call__, ts.Tensor.__init__
+    call, init, wrap = Op.__call__, ts.Tensor.__init__, ts.Tensor._wrap
 
     def remembering_call(self: Op, *tensors: Any) -> Any:
         seen.append(weakref.ref(self))
@@ -40,7 +40,13 @@ def remembered() -> Iterator[Callable[[], list[Any]]]:
         init(self, data, requires_grad)
         seen.extend([weakref.ref(self), weakref.ref(self.data)])
 
+    def remembering_wrap(*args: Any) -> ts.Tensor:  # does not call __init__
+        made = wrap(*args)
+        seen.extend([weakref.ref(made), weakref.ref(made.data)])
+        return made
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Op, "__call__", remembering_call)
         patch.setattr(ts.Tensor, "__init__", remembering_init)
+        patch.setattr(ts.Tensor, "_wrap", staticmethod(remembering_wrap))
         yield lambda: list({id(thing): thing for r in seen if (thing := r()) is not None}.values())

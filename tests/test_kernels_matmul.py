@@ -1,4 +1,4 @@
-"""The matrix product against plain loops and NumPy, on views of every layout BLAS can and cannot read."""
+"""The matrix product against plain loops and NumPy, on views of every layout."""
 
 import ml_dtypes
 import numpy as np
@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinyseg.kernels.blas import gemm
 from tinyseg.kernels.matmul import cpu as matmul_cpu
 from tinyseg.kernels.matmul import matmul, reference
 
@@ -43,25 +42,29 @@ def test_small_products_equal_the_loops(batch, m, k, n, left, right):
     np.testing.assert_allclose(y, reference.matmul(a, b), rtol=1e-13, atol=1e-13)
 
 
+@pytest.mark.parametrize("alone", [True, False])
 @pytest.mark.parametrize("batch", [(), (3,), (2, 4), (40,)])
 @pytest.mark.parametrize(("left", "right"), [*zip(LAYOUTS, reversed(LAYOUTS), strict=True), ("rows", "rows")])
-def test_large_products_are_cut_and_joined(batch, left, right, monkeypatch):
+def test_large_products_are_cut_and_joined(batch, left, right, alone, monkeypatch):
     monkeypatch.setattr(matmul_cpu, "SMALL", 0)
+    monkeypatch.setattr(matmul_cpu, "ALONE", 2**30 if alone else 0)
     rng = np.random.default_rng(6)
-    for m, k, n in [(37, 19, 23), (5, 30, 64), (1, 40, 1)]:
+    for m, k, n in [(37, 19, 23), (5, 30, 64), (1, 40, 1), (9, 50, 131)]:
         a, b = laid_out(rng, left, *batch, m, k), laid_out(rng, right, *batch, k, n)
         y = matmul(a, b)
         assert y.flags.c_contiguous
         np.testing.assert_allclose(y, np.einsum("...mk,...kn->...mn", a, b), rtol=1e-12, atol=1e-12)
 
 
-def test_above_the_threshold_in_float32():
+@pytest.mark.parametrize(("m", "k", "n"), [(130, 200, 90), (100, 800, 77), (3, 2000, 500), (1, 900, 1200)])
+@pytest.mark.parametrize(("left", "right"), [("rows", "rows"), ("columns", "columns")])
+def test_above_the_threshold_in_float32(m, k, n, left, right):
     rng = np.random.default_rng(7)
-    a, b = (rng.standard_normal(shape).astype(np.float32) for shape in [(130, 200), (200, 90)])
-    assert a.size * b.shape[1] > matmul_cpu.SMALL
+    a, b = laid_out(rng, left, m, k).astype(np.float32), laid_out(rng, right, k, n).astype(np.float32)
+    assert a.size * b.shape[1] > matmul_cpu.ALONE
     y = matmul(a, b)
     assert y.dtype == np.float32
-    np.testing.assert_allclose(y, a.astype(np.float64) @ b.astype(np.float64), rtol=0, atol=1e-4)
+    np.testing.assert_allclose(y, a.astype(np.float64) @ b.astype(np.float64), rtol=0, atol=3e-4)
     assert y.tobytes() == matmul(a, b).tobytes()
 
 
@@ -78,20 +81,10 @@ def test_integers_stay_integers():
     assert y.dtype == np.int64
 
 
-@pytest.mark.parametrize("keep", [0, 1])
-@pytest.mark.parametrize(("left", "right"), [*zip(LAYOUTS[:4], LAYOUTS[1:4] + LAYOUTS[:1], strict=True)])
-def test_gemm_writes_into_a_view_and_nowhere_else(left, right, keep):
-    rng = np.random.default_rng(8)
-    for m, k, n in [(3, 4, 5), (1, 3, 1), (4, 1, 2), (2, 3, 1)]:
-        a, b = laid_out(rng, left, m, k), laid_out(rng, right, k, n)
-        whole = rng.standard_normal((m + 2, n + 3))
-        expected = whole.copy()
-        expected[1 : m + 1, 1 : n + 1] = np.einsum("mk,kn->mn", a, b) + keep * whole[1 : m + 1, 1 : n + 1]
-        gemm(a, b, whole[1 : m + 1, 1 : n + 1], keep)
-        np.testing.assert_allclose(whole, expected, rtol=1e-13, atol=1e-13)
-
-
-def test_gemm_ignores_what_an_overwritten_result_held():
-    c = np.full((2, 2), np.nan)
-    gemm(np.ones((2, 3)), np.ones((3, 2)), c, 0)
-    np.testing.assert_array_equal(c, np.full((2, 2), 3.0))
+def test_a_matrix_that_may_only_be_read(monkeypatch):
+    monkeypatch.setattr(matmul_cpu, "SMALL", 0)
+    a, b = np.arange(12.0).reshape(3, 4), np.arange(20.0).reshape(4, 5)
+    expected = np.einsum("mk,kn->mn", a, b)
+    a.flags.writeable = b.flags.writeable = False
+    np.testing.assert_array_equal(matmul(a, b), expected)
+    np.testing.assert_array_equal(matmul(b.T, a.T), expected.T)

@@ -15,7 +15,13 @@ from .errors import AnomalyError
 
 __all__ = ["detect_anomaly", "watching"]
 
-_mode = threading.local()
+
+class _Mode(threading.local):
+    on = False  # whether ops are checked,
+    inside = False  # and whether those of a backward are at work
+
+
+_mode = _Mode()
 _HOME = str(pathlib.Path(__file__).resolve().parent)
 
 
@@ -34,7 +40,7 @@ def detect_anomaly() -> Iterator[None]:
 
 def watching() -> bool:
     """Whether anomaly mode is on for this thread."""
-    return getattr(_mode, "on", False)
+    return _mode.on
 
 
 def check_forward(op: Any, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
@@ -61,7 +67,7 @@ def checked_backward(op: Any, gys: Sequence[Any]) -> Any:
 
 
 def _inside_backward() -> bool:
-    return getattr(_mode, "inside", False)
+    return _mode.inside
 
 
 def _check_gradients(op: Any, gys: Sequence[Any], gxs: Sequence[Any]) -> None:

@@ -14,7 +14,7 @@ import itertools
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar, Union, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Union, dataclass_transform
 
 import numpy as np
 
@@ -30,13 +30,21 @@ __all__ = [
 Array = Any  # numpy.ndarray or cupy.ndarray
 Edge = Union[tuple["Op", int], "Tensor"]  # which output of which op, or a leaf, which is its own edge
 
-_mode = threading.local()
+
+class _Mode(threading.local):
+    """What holds on this thread."""
+
+    recording = True
+    observer: Any = None
+
+
+_mode = _Mode()
 _created = itertools.count()
 
 
 def is_grad_enabled() -> bool:
     """Whether ops record themselves on this thread."""
-    return getattr(_mode, "recording", True)
+    return _mode.recording
 
 
 @contextmanager
@@ -51,7 +59,7 @@ def recording(on: bool) -> Iterator[None]:
 
 def observer() -> Any:
     """Whose `note(op, tensors)` is called with each op that is recorded on this thread; None for nobody's."""
-    return getattr(_mode, "observer", None)
+    return _mode.observer
 
 
 @contextmanager
@@ -131,11 +139,13 @@ class Tensor:
         if requires_grad:
             self.requires_grad = True
 
-    @classmethod
-    def _wrap(cls, data: Array, edge: Edge | None, version: Version | None = None) -> Tensor:
-        tensor = Tensor(data)
-        tensor._edge = edge
-        tensor._version = version or tensor._version
+    @staticmethod
+    def _wrap(data: Array, edge: Edge | None, version: Version | None = None) -> Tensor:
+        """What `__init__` makes of an array that an op returned: the common case, without its questions."""
+        tensor = Tensor.__new__(Tensor)
+        tensor.data, tensor.grad = data, None
+        tensor._edge, tensor._hooks, tensor._leaf = edge, None, False
+        tensor._version = Version() if version is None else version
         return tensor
 
     @property
@@ -289,15 +299,14 @@ class Tensor:
         def __getattr__(self, name: str) -> Any: ...
 
 
-@dataclasses.dataclass(frozen=True)
-class Saved:
+class Saved(NamedTuple):
     """A value kept for backward: the array, which input or output it was, and its version at that time."""
 
     array: Array
     slot: int
     is_output: bool
     version: Version
-    count: int
+    writes: int  # that it had counted
 
 
 @dataclass_transform(eq_default=False)
@@ -317,6 +326,7 @@ class Op:
     is_view: ClassVar[bool] = False  # whether the output may alias the input's memory: the reshape family alone
     crosses_devices: ClassVar[bool] = False  # whether the output may be on another device: Move alone
     inputs: ClassVar[tuple[str, ...]]
+    keeps: ClassVar[list[tuple[bool, int, list[int]]]]  # `saves` by number: is it an output, which, for which inputs
     name: ClassVar[str]
     forward: Callable[..., Any]
     backward: Callable[..., Any]
@@ -325,44 +335,47 @@ class Op:
         dataclasses.dataclass(eq=False, repr=False)(cls)
         cls.name = cls.__name__
         cls.inputs = tuple(inspect.signature(cls.forward).parameters)[1:] if "forward" in cls.__dict__ else cls.inputs
+        cls.keeps = [
+            (name in cls.outputs, (cls.outputs if name in cls.outputs else cls.inputs).index(name),
+             [cls.inputs.index(i) for i in wanted_by.split()])
+            for name, wanted_by in cls.saves.items()
+        ]  # fmt: skip
 
     def __call__(self, *tensors: Tensor | None) -> Any:
         assert "edges" not in self.__dict__, f"{self.name}: an instance is one node of the graph and is called once"
         arrays = [None if t is None else t.data for t in tensors]
         grows = is_grad_enabled()
         edges = [t.edge if grows and t is not None else None for t in tensors]
-        self.needs = tuple(edge is not None for edge in edges)
+        self.needs = tuple([edge is not None for edge in edges])
         with np.errstate(all="ignore"):  # 1/0 is infinite and 0/0 NaN without a warning, as in PyTorch
             returned = self.forward(*arrays)
-        outs = [self._own(a, arrays) for a in (returned if isinstance(returned, tuple) else (returned,))]
-        versions = [tensors[0]._version if self.is_view and tensors[0] is not None else Version() for _ in outs]
-        if record := any(self.needs):
-            self._record(edges, self._keep(tensors, outs, versions), len(outs), tensors)
+        version = tensors[0]._version if self.is_view and tensors[0] is not None else None
+        outs = returned if isinstance(returned, tuple) else (returned,)
+        results = [Tensor._wrap(self._own(a, arrays), None, version) for a in outs]
+        if True in self.needs:
+            self._record(edges, tensors, results)
         if anomaly.watching():
-            anomaly.check_forward(self, arrays, outs)
-        results = [
-            Tensor._wrap(a, (self, slot) if record and a.dtype.kind not in "biu" else None, versions[slot])
-            for slot, a in enumerate(outs)
-        ]
+            anomaly.check_forward(self, arrays, [y.data for y in results])
         return tuple(results) if isinstance(returned, tuple) else results[0]
 
-    def _record(
-        self, edges: list[Edge | None], saved: list[Saved | None], count: int, tensors: Sequence[Tensor | None]
-    ) -> None:
-        """Become a node of the graph."""
-        self.edges, self._saved, self.created, self.count = edges, saved, next(_created), count
-        if (by := observer()) is not None:
-            by.note(self, tensors)
+    def _record(self, edges: list[Edge | None], tensors: Sequence[Tensor | None], results: list[Tensor]) -> None:
+        """Become the node of the graph where `results` come from, with edges to where `tensors` came from."""
+        self.edges, self._saved, self.created = edges, self._keep(tensors, results), next(_created)
+        self.count = len(results)
+        for slot, y in enumerate(results):
+            if y.data.dtype.kind not in "biu":  # integers carry no gradient
+                y._edge = self, slot
+        if _mode.observer is not None:
+            _mode.observer.note(self, tensors)
 
     def pass_on(self, tensors: Sequence[Tensor]) -> Sequence[Tensor]:
         """The same Tensors, with this op between them and their past; its backward sees all their gradients at once."""
         if not (is_grad_enabled() and any(t.requires_grad for t in tensors)):
             return tensors
         self.needs = tuple(t.requires_grad for t in tensors)
-        self._record([t.edge for t in tensors], [], len(tensors), tensors)
-        return [
-            Tensor._wrap(t.data, (self, slot), t._version) if t.requires_grad else t for slot, t in enumerate(tensors)
-        ]
+        passed = [Tensor._wrap(t.data, None, t._version) for t in tensors]
+        self._record([t.edge for t in tensors], tensors, passed)
+        return [y if need else t for t, y, need in zip(tensors, passed, self.needs, strict=True)]
 
     def refill(self) -> None:
         """Compute again what a checkpoint let go, if this op is in one (in several: from the outermost to this)."""
@@ -371,6 +384,8 @@ class Op:
 
     def _own(self, out: Array, arrays: list[Array]) -> Array:
         """The output as a C-contiguous array of the inputs' module that aliases no input (unless a view may)."""
+        if _is_new(out, arrays):
+            return out
         given = next((a for a in arrays if a is not None), out)
         if isinstance(out, np.generic):
             out = np.asarray(out)
@@ -384,19 +399,14 @@ class Op:
             out = out.copy(order="C")
         return out
 
-    def _keep(self, tensors: Sequence[Tensor | None], outs: list[Array], versions: list[Version]) -> list[Saved | None]:
+    def _keep(self, tensors: Sequence[Tensor | None], results: list[Tensor]) -> list[Saved | None]:
         kept: list[Saved | None] = []
-        for name, wanted_by in self.saves.items():
-            keep = any(self.needs[self.inputs.index(i)] for i in wanted_by.split())
-            if name in self.outputs:
-                slot = self.outputs.index(name)
-                kept.append(Saved(outs[slot], slot, True, versions[slot], versions[slot].count) if keep else None)
+        for is_output, slot, wanted_by in self.keeps:
+            t = results[slot] if is_output else tensors[slot]
+            if t is None or not any(map(self.needs.__getitem__, wanted_by)):
+                kept.append(None)
             else:
-                slot = self.inputs.index(name)
-                t = tensors[slot]
-                kept.append(
-                    Saved(t.data, slot, False, t._version, t._version.count) if keep and t is not None else None
-                )
+                kept.append(Saved(t.data, slot, is_output, t._version, t._version.count))
         return kept
 
     @property
@@ -405,7 +415,7 @@ class Op:
         return tuple(None if s is None else self._restore(s) for s in self._saved)
 
     def _restore(self, s: Saved) -> Tensor:
-        if s.version.count != s.count:
+        if s.version.count != s.writes:
             what = (self.outputs if s.is_output else self.inputs)[s.slot]
             raise GraphError(f"backward of {self.name}: `{what}` was changed in place after the op had used it")
         return Tensor._wrap(s.array, (self, s.slot) if s.is_output else self.edges[s.slot], s.version)
@@ -413,3 +423,10 @@ class Op:
     def release(self) -> None:
         """Drop the edges, the kept values and the settings."""
         self.__dict__.clear()
+
+
+def _is_new(out: Array, arrays: list[Array]) -> bool:
+    """Whether `out` needs no closer look: C-contiguous, on memory that it alone owns, and all are NumPy's arrays."""
+    if type(out) is not np.ndarray or out.base is not None or not out.flags.c_contiguous:
+        return False
+    return all(a is None or (type(a) is np.ndarray and a is not out) for a in arrays)

@@ -1,4 +1,7 @@
-"""Attention as a composition of matrix products and softmax; PyTorch's arguments and rules for masks."""
+"""Attention: one fused op where nothing but the order of places hides any, else matrix products and a softmax.
+
+PyTorch's arguments and rules for masks.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from ..backward import differentiate
 from ..creation import zeros
 from ..devices import array_module
-from ..engine import Tensor
+from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, DTypeError, ShapeError
+from ..kernels import attention as kernel
 from .activation import dropout, softmax
 from .arrange import repeat_interleave
 from .checks import check_broadcast, numbers, real, same_kind, tensor_arg
@@ -20,6 +25,47 @@ from .linalg import MatMul, linear
 from .pad import pad
 from .reduce import mean
 from .shape import broadcast_to, cat, chunk, permute, reshape, squeeze, unsqueeze
+
+
+class Attention(Op):
+    """y = softmax(scale · q kᵀ) v for q (B, L, E), k (B, S, E), v (B, S, V); if `causal`, place i sees places j <= i"""
+
+    scale: float
+    causal: bool
+    saves = {"q": "q k v", "k": "q k v", "v": "q k v"}
+
+    def forward(self, q: Array, k: Array, v: Array) -> Array:
+        y, self.top, self.total = kernel.forward(q, k, v, self.scale, self.causal)
+        return y
+
+    def backward(self, gy: Tensor) -> tuple[Tensor, ...]:
+        return AttentionGrad(self.scale, self.causal, self.top, self.total)(gy, *self.saved)
+
+
+class AttentionGrad(Op):
+    """(gq, gk, gv) of Attention in one pass; its own backward differentiates the composed form once more"""
+
+    scale: float
+    causal: bool
+    top: Array
+    total: Array
+    outputs = ("gq", "gk", "gv")
+    saves = {"gy": "gy q k v", "q": "gy q k v", "k": "gy q k v", "v": "gy q k v"}
+
+    def forward(self, gy: Array, q: Array, k: Array, v: Array) -> tuple[Array, Array, Array]:
+        return kernel.grad(gy, q, k, v, self.top, self.total, self.scale, self.causal)
+
+    def backward(self, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:
+        scale, causal = self.scale, self.causal
+
+        def composed(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor]:
+            mask = _up_to_each(q, k) if causal else None
+            return (MatMul()(_shares(q * scale, k, mask, spare=False), v),)
+
+        def gradient(gy: Tensor, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor | None, ...]:
+            return differentiate(composed, (q, k, v), (gy,))
+
+        return differentiate(gradient, self.saved, cotangents)
 
 
 @in_float32
@@ -57,11 +103,27 @@ def scaled_dot_product_attention(
         _check_mask(caller, "attn_mask", attn_mask, query)
         if check_broadcast(caller, attn_mask.shape, shape) != shape:
             raise ShapeError(f"{caller}: attn_mask must broadcast to {shape}, got shape {attn_mask.shape}")
-    if is_causal:
-        xp = array_module(query.data)
-        attn_mask = Tensor(xp.tril(xp.ones(shape[-2:], np.bool_)))
     factor = 1 / math.sqrt(max(query.shape[-1], 1)) if scale is None else scale
-    return MatMul()(dropout(_attention(query * factor, key, attn_mask, spare=True), dropout_p), value)
+    if attn_mask is None and dropout_p == 0 and 0 not in (*shape, query.shape[-1], value.shape[-1]):
+        return _fused(query, key, value, shape, factor, is_causal)
+    mask = _up_to_each(query, key) if is_causal else attn_mask
+    return MatMul()(dropout(_shares(query * factor, key, mask, spare=True), dropout_p), value)
+
+
+def _fused(q: Tensor, k: Tensor, v: Tensor, scores: tuple[int, ...], scale: float, causal: bool) -> Tensor:
+    """`Attention` with all leading axes in one."""
+    lead, batch = scores[:-2], math.prod(scores[:-2])
+
+    def flat(t: Tensor) -> Tensor:
+        return reshape(broadcast_to(t, *lead, *t.shape[-2:]) if t.shape[:-2] != lead else t, batch, *t.shape[-2:])
+
+    return reshape(Attention(scale, causal)(flat(q), flat(k), flat(v)), *scores[:-1], v.shape[-1])
+
+
+def _up_to_each(query: Tensor, key: Tensor) -> Tensor:
+    """The mask (L, S) that lets place i attend to places up to i."""
+    xp = array_module(query.data)
+    return Tensor(xp.tril(xp.ones((query.shape[-2], key.shape[-2]), np.bool_)))
 
 
 def _heads_repeated(caller: str, name: str, t: Tensor, query: Tensor) -> Tensor:
@@ -95,7 +157,7 @@ def _check_mask(caller: str, name: str, mask: Any, like: Tensor) -> Tensor:
     return mask
 
 
-def _attention(query: Tensor, key: Tensor, mask: Tensor | None, spare: bool) -> Tensor:
+def _shares(query: Tensor, key: Tensor, mask: Tensor | None, spare: bool) -> Tensor:
     """softmax(query keyᵀ + mask); a row that is masked throughout is 0 if `spare`, else NaN."""
     scores = MatMul(tb=True)(query, key)
     if mask is None:
@@ -269,9 +331,12 @@ def _attend(
     (length, batch, features), size = q.shape, q.shape[2] // heads
     q, k, v = (permute(reshape(t, t.shape[0], batch, heads, size), 1, 2, 0, 3) for t in (q, k, v))  # (N, H, L, D)
     # PyTorch's two ways differ where a row may attend to nothing: NaN if the weights are wanted, else zeros
-    weights = dropout(_attention(q * (1 / math.sqrt(size)), k, mask, spare=not need_weights), dropout_p)
-    y = reshape(permute(MatMul()(weights, v), 2, 0, 1, 3), length, batch, features)
-    y = linear(y, out_weight, out_bias)
+    if need_weights:
+        weights = dropout(_shares(q * (1 / math.sqrt(size)), k, mask, spare=False), dropout_p)
+        y = MatMul()(weights, v)
+    else:
+        y = scaled_dot_product_attention(q, k, v, mask, dropout_p)
+    y = linear(reshape(permute(y, 2, 0, 1, 3), length, batch, features), out_weight, out_bias)
     y = y if query.ndim == 3 else squeeze(y, 1)
     if not need_weights:
         return y, None

@@ -66,18 +66,18 @@ def with_numbers(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        scaled = kwargs.get("alpha", 1) != 1  # the product is not rounded before the sum
-        return (wide if scaled or _holds_not(args, kwargs) else function)(*args, **kwargs)
+        operands = (*args, *kwargs.values()) if kwargs else args
+        for v in operands:
+            if isinstance(v, Tensor) and is_half(v.data.dtype):
+                scaled = kwargs.get("alpha", 1) != 1  # the product is not rounded before the sum
+                return (wide if scaled or _holds_not(v.data.dtype, operands) else function)(*args, **kwargs)
+        return function(*args, **kwargs)
 
     return run
 
 
-def _holds_not(args: Any, kwargs: Any) -> bool:
-    """Whether a half type comes with a number that it does not hold, or a Tensor without axes of another type."""
-    operands = (*args, *kwargs.values())
-    half = next((v.data.dtype for v in operands if isinstance(v, Tensor) and is_half(v.data.dtype)), None)
-    if half is None:
-        return False
+def _holds_not(half: Any, operands: tuple[Any, ...]) -> bool:
+    """Whether one of the operands is a number that the type does not hold, or a Tensor without axes of another type."""
     numbers = [v.item() if isinstance(v, np.generic) else v for v in operands]
     return any(
         v.ndim == 0 and is_float(v.dtype) and v.dtype != half

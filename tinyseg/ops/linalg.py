@@ -10,33 +10,28 @@ import numpy as np
 from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..kernels import matmul as kernel
-from .checks import axis, check_broadcast, is_float, same_kind, tensor_arg, wide
+from .checks import axis, check_broadcast, is_float, same_kind, tensor_arg
 from .halves import in_float32
-from .shape import permute, reshape, sum_to
+from .shape import SumTo, permute, reshape, sum_to
 
 
 class MatMul(Op):
-    """y = op(a) op(b) over the last two axes, where op transposes if its flag is set; leading axes broadcast
-
-    With `wide` the product of half types is float32: something is yet to be added, and the sum rounded.
-    """
+    """y = op(a) op(b) over the last two axes, where op transposes if its flag is set; leading axes broadcast"""
 
     ta: bool = False
     tb: bool = False
-    wide: bool = False
     saves = {"a": "b", "b": "a"}
 
     def forward(self, a: Array, b: Array) -> Array:
         self.shapes = a.shape, b.shape
-        lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-        a, b = (np.broadcast_to(m, (*lead, *m.shape[-2:])) if m.shape[:-2] != lead else m for m in (a, b))
-        return kernel.matmul(a.swapaxes(-1, -2) if self.ta else a, b.swapaxes(-1, -2) if self.tb else b, self.wide)
+        if a.shape[:-2] != b.shape[:-2]:
+            lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+            a, b = (np.broadcast_to(m, (*lead, *m.shape[-2:])) for m in (a, b))
+        return kernel.matmul(a.swapaxes(-1, -2) if self.ta else a, b.swapaxes(-1, -2) if self.tb else b)
 
     def backward(self, gy: Tensor) -> tuple[Tensor | None, Tensor | None]:
         a, b = self.saved
         ga = gb = None
-        kept = b if a is None else a
-        gy = gy if kept is None else gy.to(kept.dtype)  # itself, unless `wide`
         if self.needs[0]:
             ga = MatMul(self.tb, True)(b, gy) if self.ta else MatMul(False, not self.tb)(gy, b)
             ga = sum_to(ga, self.shapes[0])
@@ -44,6 +39,23 @@ class MatMul(Op):
             gb = MatMul(True, self.ta)(gy, a) if self.tb else MatMul(not self.ta, False)(a, gy)
             gb = sum_to(gb, self.shapes[1])
         return ga, gb
+
+
+class Linear(Op):
+    """y = x wᵀ + b for rows x; half types are multiplied and added in float32, and rounded once"""
+
+    saves = {"x": "w", "w": "x"}
+
+    def forward(self, x: Array, w: Array, b: Array) -> Array:
+        y = kernel.matmul(x, w.swapaxes(0, 1), wide=True)
+        y += b
+        return y.astype(x.dtype, copy=False)
+
+    def backward(self, gy: Tensor) -> tuple[Tensor | None, ...]:
+        x, w = self.saved
+        gx = MatMul()(gy, w) if self.needs[0] else None
+        gw = MatMul(ta=True)(gy, x) if self.needs[1] else None
+        return gx, gw, SumTo(gy.shape[1:])(gy) if self.needs[2] else None
 
 
 def matmul(input: Any, other: Any) -> Tensor:
@@ -83,11 +95,9 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         return y if bias is None else y + bias
     if bias is not None and bias.shape != weight.shape[:1]:
         raise ShapeError(f"linear: bias must have shape {weight.shape[:1]}, got {bias.shape}")
-    rows = reshape(x, math.prod(x.shape[:-1]), x.shape[-1])
-    shape = (*x.shape[:-1], weight.shape[0])
-    if bias is None:
-        return reshape(MatMul(False, True)(rows, weight), *shape)
-    return (reshape(MatMul(False, True, wide=True)(rows, weight), *shape) + wide(bias)).to(x.dtype)
+    rows = x if x.ndim == 2 else reshape(x, math.prod(x.shape[:-1]), x.shape[-1])
+    y = MatMul(tb=True)(rows, weight) if bias is None else Linear()(rows, weight, bias)
+    return y if x.ndim == 2 else reshape(y, *x.shape[:-1], weight.shape[0])
 
 
 def _shaped(caller: str, **expected: tuple[Any, int]) -> list[Tensor]:

@@ -19,7 +19,7 @@ from .elementwise import exp, log, sqrt
 from .functions import logaddexp
 from .halves import in_float32, sum_type
 from .indexing import Gather, GetItem
-from .shape import Flip, Shape, broadcast_to, cat, flatten, reshape, squeeze
+from .shape import BroadcastTo, Flip, Reshape, Shape, broadcast_to, cat, flatten, reshape, squeeze
 
 
 class Extremes(NamedTuple):
@@ -53,7 +53,8 @@ class Sum(Op):
         return x.sum(axis=self.axes, keepdims=self.keepdim, dtype=sum_type(x.dtype)).astype(x.dtype, copy=False)
 
     def backward(self, gy: Tensor) -> Tensor:
-        return broadcast_to(reshape(gy, _kept(self.before, self.axes)), self.before)
+        kept = gy if gy.ndim == 0 else Reshape(_kept(self.before, self.axes))(gy)
+        return BroadcastTo(self.before)(kept)
 
 
 class CumSum(Op):
@@ -114,7 +115,8 @@ class Var(Op):
 
 def _reduced(caller: str, dim: Any, ndim: int) -> Shape:
     """The axes that `dim` names; None and () are all of them, as in PyTorch."""
-    return axes(caller, None if isinstance(dim, Sequence) and len(dim) == 0 else dim, ndim)
+    everything = dim is None or (isinstance(dim, Sequence) and len(dim) == 0)
+    return tuple(range(ndim)) if everything else axes(caller, dim, ndim)
 
 
 def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:

@@ -54,7 +54,9 @@ class BroadcastTo(Op):
 
     def forward(self, x: Array) -> Array:
         self.before = x.shape
-        return array_module(x).broadcast_to(x, self.shape)
+        y = array_module(x).empty(self.shape, x.dtype)
+        y[...] = x
+        return y
 
     def backward(self, gy: Tensor) -> Tensor:
         return sum_to(gy, self.before)
