@@ -40,6 +40,8 @@ def small_with_the_jit_off(request, monkeypatch):
         from tinyseg.kernels.elementwise import cpu, cpu_updates
 
         monkeypatch.setattr(cpu, "CHUNK", 32)
+        monkeypatch.setattr(cpu, "ALONE", {cpu.RELU: 32})
+        monkeypatch.setattr(cpu, "SHORT", 8)
         monkeypatch.setattr(cpu_updates, "CHUNK", 32)
         monkeypatch.setitem(globals(), "LARGE", (7, 11))
 
@@ -100,12 +102,37 @@ def test_the_exponential_is_right_to_the_last_place_but_one(dtype):
     assert np.isnan(exp(dtype(np.nan)))
 
 
+@typed
+def test_the_logarithm_is_right_to_the_last_place_but_one(dtype):
+    from tinyseg.kernels.elementwise.exponential import log
+
+    x = np.concatenate([np.geomspace(1e-30, 1e30, 2000), np.linspace(0.5, 2, 2000)]).astype(dtype)
+    y, exact = np.array([log(v) for v in x], dtype), np.log(x.astype(np.longdouble))
+    assert (np.abs(y - exact) <= 2 * np.spacing(np.abs(exact.astype(dtype)))).all()
+    assert log(dtype(1)) == 0
+    assert np.isnan(log(dtype(np.nan)))
+
+
 @sized
 @typed
-def test_sums_and_products(shape, dtype):
-    a, b = drawn(shape, dtype, 0), drawn(shape, dtype, 1)
-    assert np.array_equal(kernel.add(a, b), a + b)
-    assert np.array_equal(kernel.multiply(a, b), a * b)
+@pytest.mark.parametrize("alone", ["", "a", "b", "ab"])
+def test_select_equals_numpy_s_where(shape, dtype, alone):
+    operands = {name: drawn(shape, dtype, seed) for seed, name in enumerate("ab")}
+    operands |= {name: dtype(seed + 0.5) * np.ones((), dtype) for seed, name in enumerate(alone)}
+    a, b = (np.asarray(v) for v in operands.values())
+    for condition in (drawn(shape, dtype, 2) > 0, drawn(shape, dtype, 2)[:1] > 0):
+        y = kernel.select(condition, a, b)
+        assert np.array_equal(y, np.where(condition, a, b))
+        assert y.dtype == dtype
+
+
+def test_select_passes_nan_over_and_broadcasts():
+    x = np.full((64, 64), np.nan, np.float32)
+    assert np.array_equal(kernel.select(np.zeros((64, 1), bool), x, np.zeros((64, 64), np.float32)), np.zeros((64, 64)))
+    row = np.arange(64, dtype=np.float32)
+    row.flags.writeable = False
+    y = kernel.select(np.arange(64) > 31, row, np.zeros((64, 1), np.float32))
+    assert np.array_equal(y, np.tile(np.where(row > 31, row, 0), (64, 1)))
 
 
 def test_half_types_and_views():
@@ -113,7 +140,7 @@ def test_half_types_and_views():
         x = np.arange(-3, 4).astype(dtype)
         assert kernel.relu(x).dtype == dtype
         assert kernel.relu(x).astype(int).tolist() == [0, 0, 0, 0, 1, 2, 3]
-        assert kernel.multiply(x, x).astype(int).tolist() == [9, 4, 1, 0, 1, 4, 9]
+        assert kernel.select(x > 0, x, -x).astype(int).tolist() == [3, 2, 1, 0, 1, 2, 3]
     x = drawn((7, 5), np.float64, 0).T
     y = kernel.silu(x)
     np.testing.assert_allclose(y, F.silu(torch.from_numpy(x.copy())), atol=1e-13)

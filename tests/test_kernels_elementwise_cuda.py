@@ -27,7 +27,6 @@ def test_activations(kind: str) -> None:
     np.testing.assert_allclose(cuda.activate_grad(kind, gy, saved), expected, rtol=1e-11, atol=1e-13)
 
 
-def test_sums_and_products() -> None:
+def test_select() -> None:
     a, b = drawn(0, 1)
-    assert np.array_equal(cuda.combine("add", a, b), a + b)
-    assert np.array_equal(cuda.combine("multiply", a, b), a * b)
+    assert np.array_equal(cuda.select(a > 0, a, b), cpu.select(a > 0, a, b))

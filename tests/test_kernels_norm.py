@@ -105,6 +105,61 @@ def test_group_norm_is_the_same_kernel_on_a_view(groups):
     np.testing.assert_allclose(norm.grad(gview, view, mean, rstd)[0].reshape(x.shape), tx.grad, atol=1e-12)
 
 
+@pytest.mark.parametrize(
+    "view", [(2, 3, 2, 20), (7, 1, 65, 1), (3, 2, 1, 7), (0, 2, 3, 4), (400, 1, 130, 1), (9, 4, 3, 700)]
+)
+@pytest.mark.parametrize("affine", [False, True])
+def test_group_norm_equals_the_loops_and_pytorch(view, affine):
+    n, groups, k, size = view
+    rng = np.random.default_rng(k)
+    x, gy = 3 * rng.standard_normal(view) + 1, rng.standard_normal(view)
+    weight, bias = rng.standard_normal((2, groups, k)) if affine else (None, None)
+    y, mean, var = norm.group_norm(x, weight, bias, EPS)
+    rstd = (var + EPS) ** -0.5
+    got = norm.group_norm_grad(gy, x, mean, rstd, weight)
+    if x.size < 4000:
+        for a, b in zip((y, mean, var), reference.group_norm(x, weight, bias, EPS), strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-12)
+        for a, b in zip(got, reference.group_norm_grad(gy, x, mean, rstd, weight), strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-11)
+    w, b = np.ones((2, groups * k)) if weight is None else (weight.ravel(), bias.ravel())
+    tx, tw, tb = (torch.from_numpy(a.copy()).requires_grad_() for a in (x.reshape(n, groups * k, size), w, b * affine))
+    ty = F.group_norm(tx, groups, tw, tb, EPS)
+    ty.backward(torch.from_numpy(gy.reshape(tx.shape)))
+    np.testing.assert_allclose(y.reshape(tx.shape), ty.detach(), atol=1e-11)
+    for a, t in zip(got, (tx, tw, tb), strict=True):
+        np.testing.assert_allclose(a.reshape(t.shape), t.grad, atol=1e-10)
+    x32 = norm.group_norm(x.astype(np.float32), None, None, EPS)
+    assert {a.dtype for a in x32} == {np.dtype(np.float32)}
+
+
+@pytest.mark.parametrize("shape", [(300, 200), (40, 70, 3, 5), (40, 70, 4, 5)])
+def test_many_vectors_and_small_planes(shape):
+    rng = np.random.default_rng(0)
+    x, gy = rng.standard_normal((2, *shape))
+    weight = rng.standard_normal(shape[1])
+    mean, var = norm.moments(x)
+    rstd = (var + EPS) ** -0.5
+    for training, gradient in ((True, norm.grad), (False, norm.grad_eval)):
+        tx, tw = (torch.from_numpy(a.copy()).requires_grad_() for a in (x, weight))
+        ty = F.batch_norm(tx, torch.from_numpy(mean), torch.from_numpy(var), tw, None, training, 0.0, EPS)
+        ty.backward(torch.from_numpy(gy))
+        np.testing.assert_allclose(norm.normalize(x, mean, rstd, weight), ty.detach(), atol=1e-11)
+        gx, gw, gb = gradient(gy, x, mean, rstd, weight)
+        np.testing.assert_allclose(gx, tx.grad, atol=1e-11)
+        np.testing.assert_allclose(gw, tw.grad, atol=1e-10)
+        np.testing.assert_allclose(gb, gy.sum((0, *range(2, x.ndim))), atol=1e-10)
+    alone = norm.grad_eval(gy, None, mean, rstd, weight)
+    assert np.array_equal(alone[0], gx)
+    assert alone[1] is None
+
+
+def test_constant_statistics_keep_infinity_where_it_is():
+    x = np.array([[[np.inf, 1.0, 2.0] * 7]])
+    gx, _, _ = norm.grad_eval(np.ones_like(x), x, np.zeros(1), np.full(1, 2.0))
+    assert np.array_equal(gx, np.full_like(x, 2.0))
+
+
 def test_half_types_have_float32_statistics_and_outputs_as_they_came():
     values = np.random.default_rng(3).integers(-8, 9, (2, 3, 5, 5))
     for dtype in (np.dtype(np.float16), np.dtype(ml_dtypes.bfloat16)):

@@ -185,9 +185,27 @@ def test_adaptive_max_equals_the_loops_and_pytorch(h, w, oh, ow, seed):
         assert np.array_equal(indices, where)
 
 
+@DRAWN
+@given(st.integers(1, 8), st.integers(1, 8), st.integers(0, 9), st.integers(0, 9), st.integers(0, 99))
+def test_adaptive_avg_and_its_adjoint_equal_the_loops_and_pytorch(h, w, oh, ow, seed):
+    x, gy = images((h, w), seed), images((oh, ow), seed + 1)
+    tx = torch.from_numpy(x).requires_grad_()
+    y, gx = pool.adaptive_avg_forward(x, (oh, ow)), pool.adaptive_avg_adjoint(gy, (h, w))
+    np.testing.assert_allclose(y, reference.adaptive_avg_forward(x, (oh, ow)), atol=1e-13)
+    np.testing.assert_allclose(gx, reference.adaptive_avg_adjoint(gy, (h, w)), atol=1e-13)
+    if oh and ow:
+        ty = F.adaptive_avg_pool2d(tx, (oh, ow))
+        ty.backward(torch.from_numpy(gy))
+        np.testing.assert_allclose(y, ty.detach(), atol=1e-13)
+        np.testing.assert_allclose(gx, tx.grad, atol=1e-13)
+    np.testing.assert_allclose((y * gy).sum(), (x * gx).sum(), atol=1e-12)
+
+
 @pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
 def test_adaptive_max_of_half_types(dtype):
     x = images((5, 4), 0).astype(dtype)
     y, _ = pool.adaptive_max_forward(x, (2, 3))
     assert y.dtype == dtype
     assert np.array_equal(y.astype(np.float64), pool.adaptive_max_forward(x.astype(np.float64), (2, 3))[0])
+    mean = pool.adaptive_avg_forward(x, (2, 3))
+    assert mean.dtype == pool.adaptive_avg_adjoint(mean, (5, 4)).dtype == dtype

@@ -16,6 +16,7 @@ from tinyseg.kernels.softmax import reference
 DRAWN = settings(deadline=None, derandomize=True, max_examples=30)
 TOLERANCE = {np.float32: 1e-5, np.float64: 1e-12}
 shapes = st.tuples(st.integers(1, 3), st.integers(1, 6), st.sampled_from([1, 2, 5, 300]))  # 300: two blocks
+wide_shapes = st.tuples(st.integers(1, 3), st.integers(1, 90), st.sampled_from([1, 2, 300]))  # 90: rows of lanes
 types = st.sampled_from([np.float32, np.float64])
 
 
@@ -30,7 +31,7 @@ def close(got, expected, dtype):
 
 
 @DRAWN
-@given(shapes, types, st.integers(0, 99))
+@given(st.one_of(shapes, wide_shapes), types, st.integers(0, 99))
 def test_softmax_equals_the_loops_and_pytorch(shape, dtype, seed):
     x = scores(shape, dtype, seed)
     wide = x.astype(np.float64)
@@ -44,7 +45,36 @@ def test_softmax_equals_the_loops_and_pytorch(shape, dtype, seed):
 
 
 @DRAWN
-@given(shapes, types, st.integers(0, 99), st.booleans(), st.sampled_from([-100, 0, 2, 255]))
+@given(wide_shapes, types, st.integers(0, 99))
+def test_backward_equals_the_loops_and_pytorch(shape, dtype, seed):
+    x, gy = scores(shape, dtype, seed).astype(float), scores(shape, dtype, seed + 1).astype(float)
+    for ours, loops, theirs in (
+        (kernel.softmax_grad, reference.softmax_grad, F.softmax),
+        (kernel.log_softmax_grad, reference.log_softmax_grad, F.log_softmax),
+    ):
+        tx = torch.from_numpy(x).requires_grad_()
+        ty = theirs(tx, 1)
+        ty.backward(torch.from_numpy(gy))
+        y = ty.detach().numpy()
+        gx = ours(gy.astype(dtype), y.astype(dtype))
+        slack = float(np.abs(gy).sum(1).max(initial=1))  # the sum of K gradients
+        np.testing.assert_allclose(gx, loops(gy, y), rtol=0, atol=TOLERANCE[dtype] * slack)
+        np.testing.assert_allclose(gx, tx.grad.numpy(), rtol=0, atol=TOLERANCE[dtype] * slack)
+        assert gx.dtype == dtype
+
+
+@pytest.mark.parametrize("place", [0, 31, 32, 63, 64, 69])
+def test_the_largest_of_a_long_row_wherever_it_stands(place):
+    x = np.random.default_rng(place).standard_normal((3, 70, 1))
+    x[1, place] = 800.0
+    np.testing.assert_allclose(kernel.softmax(x), F.softmax(torch.from_numpy(x), 1).numpy(), 1e-12)
+    x[1, place] = np.nan
+    assert np.isnan(kernel.softmax(x)[1]).all()
+    assert np.isfinite(kernel.softmax(x)[[0, 2]]).all()
+
+
+@DRAWN
+@given(st.one_of(shapes, wide_shapes), types, st.integers(0, 99), st.booleans(), st.sampled_from([-100, 0, 2, 255]))
 def test_cross_entropy_equals_the_loops_and_pytorch(shape, dtype, seed, weighted, ignore_index):
     x = scores(shape, dtype, seed)
     rng = np.random.default_rng(seed + 1)
@@ -100,9 +130,10 @@ def test_half_types_empty_batches_and_views():
         assert loss.dtype == dtype
         assert lse.dtype == np.float32
         assert kernel.cross_entropy_grad(loss, x, lse, np.zeros((2, 5), np.int64)).dtype == dtype
-    for shape in ((0, 3, 4), (0, 3, 1), (2, 3, 0)):
+    for shape in ((0, 3, 4), (0, 3, 1), (2, 3, 0), (2, 0, 3), (2, 0, 1)):
         empty, target = np.zeros(shape), np.zeros((shape[0], shape[2]), np.int64)
         assert kernel.softmax(empty).shape == kernel.log_softmax(empty).shape == shape
+        assert kernel.softmax_grad(empty, empty).shape == kernel.log_softmax_grad(empty, empty).shape == shape
         loss, lse = kernel.cross_entropy(empty, target)
         assert loss.shape == target.shape
         assert kernel.cross_entropy_grad(loss, empty, lse, target).shape == shape

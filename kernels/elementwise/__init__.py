@@ -1,4 +1,4 @@
-"""Element-wise kernels: activations with their derivatives, sums and products, and the optimisers' updates.
+"""Element-wise kernels: activations with their derivatives, choices, and the optimisers' updates.
 
 NumPy computes these on one thread, with a pass over memory and a temporary for every operation. Here each is
 one pass, on all threads where the array is large; small arrays stay on the calling thread and cost no launch.
@@ -15,13 +15,12 @@ from ..backend import backend, narrow, native
 
 __all__ = [
     "adam_update",
-    "add",
     "gelu",
     "gelu_grad",
-    "multiply",
     "relu",
     "relu_grad",
     "rmsprop_update",
+    "select",
     "sgd_update",
     "sigmoid",
     "sigmoid_grad",
@@ -73,14 +72,9 @@ def gelu_grad(gy: np.ndarray, x: np.ndarray, approximate: str = "none") -> np.nd
     return _activate_grad("gelu_tanh" if approximate == "tanh" else "gelu", gy, x)
 
 
-def add(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """a + b."""
-    return _combine("add", a, b)
-
-
-def multiply(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """a · b."""
-    return _combine("multiply", a, b)
+def select(condition: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """a where the condition holds, else b; the three broadcast, a and b are of one type."""
+    return backend(__name__, condition).select(condition, a, b)
 
 
 def sgd_update(
@@ -160,11 +154,6 @@ def _activate(kind: str, x: np.ndarray) -> np.ndarray:
 def _activate_grad(kind: str, gy: np.ndarray, saved: np.ndarray) -> np.ndarray:
     assert gy.shape == saved.shape, (gy.shape, saved.shape)
     return narrow(backend(__name__, gy).activate_grad(kind, native(gy), native(saved)), gy).reshape(gy.shape)
-
-
-def _combine(kind: str, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    assert a.shape == b.shape, (a.shape, b.shape)
-    return narrow(backend(__name__, a).combine(kind, native(a), native(b)), a).reshape(a.shape)
 
 
 def _check(p: np.ndarray, *others: np.ndarray | None) -> None:

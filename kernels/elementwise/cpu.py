@@ -12,46 +12,52 @@ import math
 
 import numpy as np
 
+from ..backend import native
 from ..jit import parallel, prange
 from .cpu_updates import adam, rmsprop, sgd
-from .exponential import exp, sigmoid, strict
+from .exponential import normal, sigmoid, strict
 
-__all__ = ["activate", "activate_grad", "adam", "combine", "rmsprop", "sgd"]
+__all__ = ["activate", "activate_grad", "adam", "rmsprop", "select", "sgd"]
 
 CHUNK = 1 << 15
 
-RELU, SIGMOID, SILU, GELU, GELU_TANH, ADD, MULTIPLY = range(7)
-KINDS = {
-    "relu": RELU,
-    "sigmoid": SIGMOID,
-    "silu": SILU,
-    "gelu": GELU,
-    "gelu_tanh": GELU_TANH,
-    "add": ADD,
-    "multiply": MULTIPLY,
-}
+RELU, SIGMOID, SILU, GELU, GELU_TANH = range(5)
+KINDS = {"relu": RELU, "sigmoid": SIGMOID, "silu": SILU, "gelu": GELU, "gelu_tanh": GELU_TANH}
+ALONE = {RELU: 1 << 17}  # elements up to which a kind that costs next to nothing stays on the caller's thread
 
 
 def activate(kind: str, x: np.ndarray) -> np.ndarray:
     """y = f(x)."""
     y = np.empty_like(x)
-    (_activate if x.size <= CHUNK else _activate_chunks)(KINDS[kind], x.ravel(), y.ravel())
+    (_activate if x.size <= ALONE.get(KINDS[kind], CHUNK) else _activate_chunks)(KINDS[kind], x.ravel(), y.ravel())
     return y
 
 
 def activate_grad(kind: str, gy: np.ndarray, saved: np.ndarray) -> np.ndarray:
     """gx = gy f'(x), from f's output where f is relu or sigmoid, else from its input."""
     gx = np.empty_like(gy)
-    run = _activate_grad if gy.size <= CHUNK else _activate_grad_chunks
+    run = _activate_grad if gy.size <= ALONE.get(KINDS[kind], CHUNK) else _activate_grad_chunks
     run(KINDS[kind], gy.ravel(), saved.ravel(), gx.ravel())
     return gx
 
 
-def combine(kind: str, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """a + b or a · b."""
-    y = np.empty_like(a)
-    (_combine if a.size <= CHUNK else _combine_chunks)(KINDS[kind], a.ravel(), b.ravel(), y.ravel())
+def select(condition: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """a where the condition holds, else b. NumPy's own is a branch per element, on real masks a coin toss each."""
+    shape = np.broadcast_shapes(condition.shape, a.shape, b.shape)
+    if math.prod(shape) < SHORT or a.dtype != b.dtype or a.dtype not in (np.float32, np.float64):
+        return np.where(condition, a, b)
+    y = np.empty(shape, a.dtype)
+    b_flat = native(b).reshape(-1) if b.size == 1 else _flat(b, shape)
+    a_flat = native(a).reshape(-1) if a.size == 1 < b.size else _flat(a, shape)
+    (_select if y.size <= ALONE[RELU] else _select_chunks)(_flat(condition, shape), a_flat, b_flat, y.reshape(-1))
     return y
+
+
+SHORT = 1 << 10  # elements up to which NumPy is done before a kernel has looked at its arguments
+
+
+def _flat(v: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    return native(v if v.shape == shape else np.broadcast_to(v, shape)).reshape(-1)
 
 
 @strict
@@ -68,7 +74,7 @@ def _activate(kind, x, y):
             y[i] = x[i] * sigmoid(x[i])
     elif kind == GELU:
         for i in range(x.size):
-            y[i] = x[i] * _normal(x[i])
+            y[i] = x[i] * normal(x[i])[0]
     else:
         for i in range(x.size):
             y[i] = x[i] * sigmoid(2 * _tanh_argument(np.float64(x[i])))
@@ -76,7 +82,7 @@ def _activate(kind, x, y):
 
 @strict
 def _activate_grad(kind, gy, saved, gx):
-    zero, one = gy.dtype.type(0), gy.dtype.type(1)
+    zero, one, peak = gy.dtype.type(0), gy.dtype.type(1), gy.dtype.type(0.3989422804014327)  # 1 / √(2π)
     if kind == RELU:
         for i in range(gy.size):
             gx[i] = zero if saved[i] <= zero else gy[i]
@@ -89,8 +95,8 @@ def _activate_grad(kind, gy, saved, gx):
             gx[i] = gy[i] * s * (one + saved[i] * (one - s))
     elif kind == GELU:
         for i in range(gy.size):
-            x = np.float64(saved[i])
-            gx[i] = gy[i] * (_normal(x) + x * exp(-0.5 * x * x) * 0.3989422804014327)  # 1 / √(2π)
+            share, bell = normal(saved[i])
+            gx[i] = gy[i] * (share + saved[i] * bell * peak)
     else:
         for i in range(gy.size):
             x = np.float64(saved[i])
@@ -107,19 +113,22 @@ def _tanh_argument(x):
 
 
 @strict
-def _normal(x):
-    """Φ(x) = (1 + erf(x / √2)) / 2, by erfc so that the lower tail keeps its digits."""
-    return 0.5 * math.erfc(-np.float64(x) * 0.7071067811865476)
-
-
-@strict
-def _combine(kind, a, b, y):
-    if kind == ADD:
+def _select(condition, a, b, y):
+    # both values are read before the choice: then it is a vector instruction, and not a branch
+    if b.size < y.size:
+        other = b[0]
         for i in range(y.size):
-            y[i] = a[i] + b[i]
+            value = a[i]
+            y[i] = value if condition[i] else other
+    elif a.size < y.size:
+        value = a[0]
+        for i in range(y.size):
+            other = b[i]
+            y[i] = value if condition[i] else other
     else:
         for i in range(y.size):
-            y[i] = a[i] * b[i]
+            value, other = a[i], b[i]
+            y[i] = value if condition[i] else other
 
 
 @parallel
@@ -137,7 +146,7 @@ def _activate_grad_chunks(kind, gy, saved, gx):
 
 
 @parallel
-def _combine_chunks(kind, x, z, y):
+def _select_chunks(condition, x, z, y):
     for chunk in prange((y.size + CHUNK - 1) // CHUNK):
         a, b = chunk * CHUNK, min(y.size, (chunk + 1) * CHUNK)
-        _combine(kind, x[a:b], z[a:b], y[a:b])
+        _select(condition[a:b], x if x.size == 1 else x[a:b], z if z.size == 1 else z[a:b], y[a:b])

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["activate", "activate_grad", "combine"]
+__all__ = ["activate", "activate_grad", "select"]
 
 Array = Any
 
@@ -40,9 +40,9 @@ def activate_grad(kind: str, gy: Array, saved: Array) -> Array:
     return gy * (share + x * share * (1 - share) * slope)
 
 
-def combine(kind: str, a: Array, b: Array) -> Array:
-    """a + b or a · b."""
-    return a + b if kind == "add" else a * b
+def select(condition: Array, a: Array, b: Array) -> Array:
+    """a where the condition holds, else b."""
+    return np.where(condition, a, b)
 
 
 def _sigmoid(x: Array) -> Array:

@@ -1,10 +1,11 @@
-"""Normalisation by channel: y = w (x − μ) / sqrt(σ² + ε) + b, in three fused passes over memory.
+"""Normalisation: y = w (x − μ) / sqrt(σ² + ε) + b, in fused passes over memory.
 
-Batch norm is `moments`, `normalize` and `grad` as they stand. Instance norm of (N, C, *) is the same on the
-view (1, N·C, *), and group norm on (1, N·G, C/G·S), both without weight and bias, which belong to other axes
-there.
+Batch norm has its statistics by channel: `moments`, `normalize`, `grad` and, where they are given, `grad_eval`.
+Group norm has them by sample and group of channels: `group_norm` and `group_norm_grad`. Layer norm is group norm with
+one group and planes of one value, instance norm with groups of one channel.
 
-**Shapes** x, y, gy, gx (N, C, *) with any number of trailing axes, also none; every vector (C,).
+**Shapes** by channel x, y, gy, gx (N, C, *) with any number of trailing axes, also none, and every vector (C,);
+by group x, y, gy, gx (N, G, K, S), mean and rstd (N, G), weight and bias (G, K).
 Statistics of float16 and bfloat16 are float32: their squares do not fit the narrow type.
 """
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from ..backend import backend, narrow, native
 
-__all__ = ["grad", "grad_eval", "moments", "normalize"]
+__all__ = ["grad", "grad_eval", "group_norm", "group_norm_grad", "moments", "normalize"]
 
 
 def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -46,26 +47,49 @@ def grad(
 
     With x̂ = (x − mean) rstd: gb = Σ gy, gw = Σ gy x̂, gx = weight rstd (gy − gb / M − x̂ gw / M).
     """
-    return _grad(gy, x, mean, rstd, weight, x.size // max(x.shape[1], 1))
-
-
-def grad_eval(
-    gy: np.ndarray, x: np.ndarray, mean: np.ndarray, rstd: np.ndarray, weight: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(gx, gw, gb) of `normalize` for constant mean and rstd: gx = weight rstd gy, gw = Σ gy x̂, gb = Σ gy."""
-    return _grad(gy, x, mean, rstd, weight, np.inf)
-
-
-def _grad(
-    gy: np.ndarray, x: np.ndarray, mean: np.ndarray, rstd: np.ndarray, weight: np.ndarray | None, count: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Constant statistics are those of infinitely many values: the two terms through them vanish as 1 / count."""
     assert gy.shape == x.shape, (gy.shape, x.shape)
     wide = _planes(native(x))
     mean, rstd, weight, _ = _vectors(wide, mean, rstd, weight, None)
-    share = 1 / count if count else 0.0
-    gx, gw, gb = backend(__name__, x).grad(_planes(native(gy)), wide, mean, rstd, weight, share)
+    gx, gw, gb = backend(__name__, x).grad(_planes(native(gy)), wide, mean, rstd, weight)
     return narrow(gx.reshape(x.shape), x), narrow(gw, x), narrow(gb, x)
+
+
+def grad_eval(
+    gy: np.ndarray, x: np.ndarray | None, mean: np.ndarray, rstd: np.ndarray, weight: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+    """(gx, gw, gb) of `normalize` for constant mean and rstd: gx = weight rstd gy, gw = Σ gy x̂, gb = Σ gy.
+
+    gw alone needs x: without it gw is None.
+    """
+    like = gy if x is None else x
+    mean, rstd, weight, _ = _vectors(_planes(native(like)), mean, rstd, weight, None)
+    values = None if x is None else _planes(native(x))
+    gx, gw, gb = backend(__name__, like).grad_eval(_planes(native(gy)), values, mean, rstd, weight)
+    return narrow(gx.reshape(like.shape), like), None if x is None else narrow(gw, like), narrow(gb, like)
+
+
+def group_norm(
+    x: np.ndarray, weight: np.ndarray | None, bias: np.ndarray | None, eps: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(y, μ, σ²), μ and σ² (biased) over the last two axes, accumulated in float64."""
+    wide = native(x)
+    affine = _affine(wide, weight, bias)
+    y, mean, var = backend(__name__, x).group_norm(wide, *affine, eps)
+    return narrow(y, x), mean, var
+
+
+def group_norm_grad(
+    gy: np.ndarray, x: np.ndarray, mean: np.ndarray, rstd: np.ndarray, weight: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(gx, gw, gb) of `group_norm`: with x̂ = (x − mean) rstd and u = weight gy, over the last two axes,
+
+    gx = rstd (u − mean u − x̂ mean(u x̂)); over N and S gw = Σ gy x̂, gb = Σ gy.
+    """
+    assert gy.shape == x.shape, (gy.shape, x.shape)
+    wide = native(x)
+    weight, _ = _affine(wide, weight, None)
+    gx, gw, gb = backend(__name__, x).group_norm_grad(native(gy), wide, mean, rstd, weight)
+    return narrow(gx, x), narrow(gw, x), narrow(gb, x)
 
 
 def _planes(x: np.ndarray) -> np.ndarray:
@@ -80,3 +104,12 @@ def _vectors(x: np.ndarray, mean: np.ndarray, rstd: np.ndarray, weight: np.ndarr
     vectors = (mean, rstd, ones if weight is None else weight, zeros if bias is None else bias)
     assert all(v.shape == (channels,) for v in vectors), ([v.shape for v in vectors], x.shape)
     return tuple(native(narrow(v, x)) for v in vectors)
+
+
+def _affine(x: np.ndarray, weight: np.ndarray | None, bias: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Weight and bias (G, K) in x's type; no weight is 1, no bias is 0."""
+    shape = x.shape[1:3]
+    w = np.ones_like(x, shape=shape) if weight is None else native(narrow(weight, x))
+    b = np.zeros_like(x, shape=shape) if bias is None else native(narrow(bias, x))
+    assert w.shape == b.shape == shape, (w.shape, b.shape, x.shape)
+    return w, b

@@ -58,3 +58,36 @@ def grad_eval(
         gw[c] = (gy[:, c] * (x[:, c] - mean[c]) * rstd[c]).sum()
         gb[c] = gy[:, c].sum()
     return gx, gw, gb
+
+
+def group_norm(
+    x: np.ndarray, weight: np.ndarray | None, bias: np.ndarray | None, eps: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Group by group, each a sample of its own."""
+    y = np.empty_like(x)
+    mean, var = np.empty((2, *x.shape[:2]), x.dtype)
+    for n, g in np.ndindex(x.shape[:2]):
+        mean[n, g] = x[n, g].mean()
+        var[n, g] = ((x[n, g] - mean[n, g]) ** 2).mean()
+        for k in range(x.shape[2]):
+            w = 1 if weight is None else weight[g, k]
+            b = 0 if bias is None else bias[g, k]
+            y[n, g, k] = w * (x[n, g, k] - mean[n, g]) * (var[n, g] + eps) ** -0.5 + b
+    return y, mean, var
+
+
+def group_norm_grad(
+    gy: np.ndarray, x: np.ndarray, mean: np.ndarray, rstd: np.ndarray, weight: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The chain rule through y, then x̂, then the variance and the mean."""
+    gx = np.empty_like(x)
+    gw, gb = np.zeros((2, *x.shape[1:3]), x.dtype)
+    for n, g in np.ndindex(x.shape[:2]):
+        w = np.ones(x.shape[2]) if weight is None else weight[g]
+        centred, u = x[n, g] - mean[n, g], w[:, None] * gy[n, g]
+        gw[g] += (gy[n, g] * centred * rstd[n, g]).sum(1)
+        gb[g] += gy[n, g].sum(1)
+        gvar = (u * centred).sum() * -0.5 * rstd[n, g] ** 3
+        gmean = -(u * rstd[n, g]).sum()
+        gx[n, g] = u * rstd[n, g] + (2 * gvar * centred + gmean) / x[n, g].size
+    return gx, gw, gb

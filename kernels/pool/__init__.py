@@ -2,7 +2,8 @@
 
 Max pooling is split in two: `max_forward` finds which pixel wins, and `gather` / `scatter` move values along
 that choice. Given the choice pooling is linear, `scatter` is the adjoint of `gather`, and derivatives of
-every order are these two alone. Average pooling is linear outright: `avg_forward` and `avg_adjoint`.
+every order are these two alone. Average pooling is linear outright: `avg_forward` and `avg_adjoint`, and for windows
+that share out the plane `adaptive_avg_forward` and `adaptive_avg_adjoint`.
 
 **Shapes** x (N, C, H, W), y and indices (N, C, OH, OW). Leading axes may be any number, also none: (H, W) is
 one plane.
@@ -17,8 +18,8 @@ import numpy as np
 from ..backend import backend, narrow, native
 
 __all__ = [
-    "PoolGeometry", "adaptive_max_forward", "avg_adjoint", "avg_forward", "gather", "max_forward", "output_size",
-    "scatter",
+    "PoolGeometry", "adaptive_avg_adjoint", "adaptive_avg_forward", "adaptive_max_forward", "avg_adjoint",
+    "avg_forward", "gather", "max_forward", "output_size", "scatter",
 ]  # fmt: skip
 
 Pair = tuple[int, int]
@@ -107,6 +108,16 @@ def avg_adjoint(
     assert gy.shape[-2:] == output_size(input_size, geometry), (gy.shape, input_size, geometry)
     by_row, by_column = divisors(input_size, geometry, count_include_pad, divisor_override)
     return narrow(backend(__name__, gy).avg_adjoint(native(gy), geometry, input_size, by_row, by_column), gy)
+
+
+def adaptive_avg_forward(x: np.ndarray, size: Pair) -> np.ndarray:
+    """The mean of each of `size` windows that share out the plane as in `adaptive_max_forward`."""
+    return narrow(backend(__name__, x).adaptive_avg_forward(native(x), size), x)
+
+
+def adaptive_avg_adjoint(gy: np.ndarray, input_size: Pair) -> np.ndarray:
+    """Adjoint of `adaptive_avg_forward`: each gy in equal shares over the pixels of its window."""
+    return narrow(backend(__name__, gy).adaptive_avg_adjoint(native(gy), input_size), gy)
 
 
 def divisors(

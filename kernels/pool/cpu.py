@@ -1,4 +1,4 @@
-"""Pooling on the CPU: one output row is the unit of work, its windows walk in step along the row.
+"""Pooling on the CPU: the windows of an output row walk in step along the row.
 
 Looping over the window's places outside and over the row's windows inside turns the inner loop into a plain
 pass over two rows, without a bounds test, that the compiler vectorises: `span` says beforehand which windows
@@ -21,7 +21,7 @@ def max_forward(x: np.ndarray, geometry: PoolGeometry) -> tuple[np.ndarray, np.n
     windows = output_size((x.shape[-2], x.shape[-1]), geometry)
     y = np.empty((*x.shape[:-2], *windows), x.dtype)
     indices = np.empty(y.shape, np.int64)
-    _max_rows(_planes(x), _planes(y), _planes(indices), *geometry[:4])
+    _max_rows(_planes(x), _planes(y), _planes(indices), _pieces(y), *geometry[:4])
     return y, indices
 
 
@@ -61,6 +61,29 @@ def avg_adjoint(
     gx = np.empty((*gy.shape[:-2], *input_size), gy.dtype)
     _avg_adjoint_rows(_planes(gy), _planes(gx), *geometry[:3], by_row, by_column)
     return gx
+
+
+def adaptive_avg_forward(x: np.ndarray, size: Pair) -> np.ndarray:
+    """See `kernels.pool.adaptive_avg_forward`."""
+    y = np.empty((*x.shape[:-2], *size), x.dtype)
+    _adaptive_avg_planes(_planes(x), _planes(y))
+    return y
+
+
+def adaptive_avg_adjoint(gy: np.ndarray, input_size: Pair) -> np.ndarray:
+    """See `kernels.pool.adaptive_avg_adjoint`."""
+    gx = np.empty((*gy.shape[:-2], *input_size), gy.dtype)
+    _adaptive_avg_adjoint_planes(_planes(gy), _planes(gx))
+    return gx
+
+
+TASKS = 16  # at least, for the threads to share
+
+
+def _pieces(y: np.ndarray) -> int:
+    """How many tasks share the rows of one plane."""
+    planes = int(np.prod(y.shape[:-2]))
+    return 1 if planes >= TASKS else max(1, min(y.shape[-2], -(-TASKS // max(planes, 1))))
 
 
 def _planes(x: np.ndarray) -> np.ndarray:
@@ -104,29 +127,34 @@ def _max_row(values, y, indices, number, stride):
 
 
 @parallel
-def _max_rows(x, y, indices, kernel_size, stride, padding, dilation):
-    planes, height, width = x.shape
-    rows, columns = y.shape[1], y.shape[2]
-    for task in prange(planes * rows):
-        plane, oh = task // rows, task % rows
-        buffer = np.empty(columns, x.dtype)
-        y[plane, oh, :] = -np.inf
-        indices[plane, oh, :] = -1
-        for i in range(kernel_size[0]):
-            h = oh * stride[0] - padding[0] + i * dilation[0]
-            if h < 0 or h >= height:
-                continue
-            for j in range(kernel_size[1]):
-                offset = j * dilation[1] - padding[1]
-                first, last = span(offset, stride[1], width, columns)
-                w = first * stride[1] + offset
-                if first < last:
-                    values = x[plane, h, w:]
-                    if stride[1] != 1:
-                        _take_every(values, stride[1], buffer[: last - first])
-                        values = buffer
-                    best, index = y[plane, oh, first:last], indices[plane, oh, first:last]
-                    _max_row(values, best, index, h * width + w, stride[1])
+def _max_rows(x, y, indices, pieces, kernel_size, stride, padding, dilation):
+    for task in prange(x.shape[0] * pieces):
+        plane, piece = task // pieces, task % pieces
+        buffer = np.empty(y.shape[2], x.dtype)
+        for oh in range(piece * y.shape[1] // pieces, (piece + 1) * y.shape[1] // pieces):
+            best, index = y[plane, oh], indices[plane, oh]
+            _max_window_row(x[plane], oh, best, index, buffer, kernel_size, stride, padding, dilation)
+
+
+@serial
+def _max_window_row(x, oh, y, indices, buffer, kernel_size, stride, padding, dilation):
+    height, width = x.shape
+    y[:] = -np.inf
+    indices[:] = -1
+    for i in range(kernel_size[0]):
+        h = oh * stride[0] - padding[0] + i * dilation[0]
+        if h < 0 or h >= height:
+            continue
+        for j in range(kernel_size[1]):
+            offset = j * dilation[1] - padding[1]
+            first, last = span(offset, stride[1], width, y.size)
+            w = first * stride[1] + offset
+            if first < last:
+                values = x[h, w:]
+                if stride[1] != 1:
+                    _take_every(values, stride[1], buffer[: last - first])
+                    values = buffer
+                _max_row(values, y[first:last], indices[first:last], h * width + w, stride[1])
 
 
 @parallel
@@ -136,15 +164,79 @@ def _adaptive_max_rows(x, y, indices):
     rows, columns = y.shape[1], y.shape[2]
     for task in prange(planes * rows):
         plane, oh = task // rows, task % rows
+        top, bottom = oh * height // rows, -(-(oh + 1) * height // rows)
         for ow in range(columns):
-            best, index = x[plane, oh * height // rows, ow * width // columns], -1
-            for h in range(oh * height // rows, -(-(oh + 1) * height // rows)):
-                for w in range(ow * width // columns, -(-(ow + 1) * width // columns)):
-                    value = x[plane, h, w]
-                    if index < 0 or value > best or value != value:
-                        best, index = value, h * width + w
+            left, right = ow * width // columns, -(-(ow + 1) * width // columns)
+            window = x[plane, top:bottom, left:right]
+            best, h, w = _largest(window)
             y[plane, oh, ow] = best
-            indices[plane, oh, ow] = index
+            indices[plane, oh, ow] = (top + h) * width + left + w
+
+
+@serial
+def _largest(window):
+    """The largest value, and its row and column: the first of equals, the last NaN."""
+    best, place = window[0, 0], (0, 0)
+    for h in range(window.shape[0]):
+        row = window[h]
+        for w in range(row.size):
+            value = row[w]
+            if not value <= best and (value > best or value != value):  # one test for nearly all of them
+                best, place = value, (h, w)
+    return best, place[0], place[1]
+
+
+@parallel
+def _adaptive_avg_planes(x, y):
+    for plane in prange(x.shape[0]):
+        _means_of_windows(x[plane], y[plane])
+
+
+@serial
+def _means_of_windows(x, y):
+    (height, width), (rows, columns) = x.shape, y.shape
+    for oh in range(rows):
+        top, bottom = oh * height // rows, -(-(oh + 1) * height // rows)
+        for ow in range(columns):
+            left, right = ow * width // columns, -(-(ow + 1) * width // columns)
+            total = np.float64(0)
+            for h in range(top, bottom):
+                total += _sum(x[h, left:right])
+            y[oh, ow] = total / ((bottom - top) * (right - left))
+
+
+@serial
+def _sum(row):
+    total = np.float64(0)
+    for w in range(row.size):
+        total += row[w]
+    return total
+
+
+@parallel
+def _adaptive_avg_adjoint_planes(gy, gx):
+    # A plane belongs to one thread: windows that overlap add up in their order.
+    for plane in prange(gx.shape[0]):
+        gx[plane] = 0
+        _spread_over_windows(gy[plane], gx[plane])
+
+
+@serial
+def _spread_over_windows(gy, gx):
+    (height, width), (rows, columns) = gx.shape, gy.shape
+    for oh in range(rows):
+        top, bottom = oh * height // rows, -(-(oh + 1) * height // rows)
+        for ow in range(columns):
+            left, right = ow * width // columns, -(-(ow + 1) * width // columns)
+            share = gy.dtype.type(gy[oh, ow] / ((bottom - top) * (right - left)))
+            for h in range(top, bottom):
+                _add_to_all(gx[h, left:right], share)
+
+
+@serial
+def _add_to_all(row, value):
+    for w in range(row.size):
+        row[w] += value
 
 
 @parallel

@@ -44,8 +44,9 @@ def adaptive_max_forward(x: np.ndarray, size: Pair) -> tuple[np.ndarray, np.ndar
     indices = np.full(y.shape, -1, np.int64)
     for *plane, oh, ow in np.ndindex(y.shape):
         o = (*plane, oh, ow)
-        for h in range(math.floor(oh * height / size[0]), math.ceil((oh + 1) * height / size[0])):
-            for w in range(math.floor(ow * width / size[1]), math.ceil((ow + 1) * width / size[1])):
+        rows, columns = adaptive_window((oh, ow), (height, width), size)
+        for h in range(rows.start, rows.stop):
+            for w in range(columns.start, columns.stop):
                 value = x[(*plane, h, w)]
                 if indices[o] < 0 or value > y[o] or np.isnan(value):
                     y[o], indices[o] = value, h * width + w
@@ -111,4 +112,29 @@ def avg_adjoint(
         count = divisor((oh, ow), input_size, geometry, count_include_pad, divisor_override)
         for h, w in window((oh, ow), input_size, geometry):
             gx[(*plane, h, w)] += gy[(*plane, oh, ow)] / count
+    return gx
+
+
+def adaptive_window(place: Pair, size: Pair, output: Pair) -> tuple[slice, slice]:
+    """The rows and columns that window `place` of `output` covers."""
+    first = [math.floor(o * n / m) for o, n, m in zip(place, size, output, strict=True)]
+    last = [math.ceil((o + 1) * n / m) for o, n, m in zip(place, size, output, strict=True)]
+    return slice(first[0], last[0]), slice(first[1], last[1])
+
+
+def adaptive_avg_forward(x: np.ndarray, size: Pair) -> np.ndarray:
+    """Cut out every window and take its mean."""
+    y = np.empty((*x.shape[:-2], *size), x.dtype)
+    for oh, ow in np.ndindex(size):
+        y[..., oh, ow] = x[(..., *adaptive_window((oh, ow), x.shape[-2:], size))].mean((-2, -1))
+    return y
+
+
+def adaptive_avg_adjoint(gy: np.ndarray, input_size: Pair) -> np.ndarray:
+    """Give every pixel of a window its share of the window's gradient."""
+    gx = np.zeros((*gy.shape[:-2], *input_size), gy.dtype)
+    for oh, ow in np.ndindex(gy.shape[-2:]):
+        rows, columns = adaptive_window((oh, ow), input_size, gy.shape[-2:])
+        count = (rows.stop - rows.start) * (columns.stop - columns.start)
+        gx[..., rows, columns] += gy[..., oh, ow, None, None] / count
     return gx

@@ -17,7 +17,7 @@ import numpy as np
 from ..backend import backend, narrow, native
 
 __all__ = [
-    "Rows", "Taps", "adjoint", "area_taps", "bicubic_taps", "bilinear_taps", "nearest_exact_taps", "nearest_taps",
+    "Rows", "Taps", "adjoint", "bicubic_taps", "bilinear_taps", "nearest_exact_taps", "nearest_taps",
     "resize",
 ]  # fmt: skip
 
@@ -71,17 +71,6 @@ def nearest_exact_taps(in_size: int, out_size: int, scale: float | None = None, 
 
 
 @functools.lru_cache(256)
-def area_taps(in_size: int, out_size: int) -> Taps:
-    """Output d is the mean of inputs ⌊d in/out⌋ to ⌈(d + 1) in/out⌉ - 1: windows that cover all and may overlap."""
-    d = np.arange(out_size)
-    first, last = d * in_size // out_size, -(-(d + 1) * in_size // out_size)
-    count = last - first
-    place = first[:, None] + np.arange(count.max(initial=1))
-    weight = np.where(place < last[:, None], 1 / np.maximum(count, 1)[:, None], 0.0)
-    return _taps(in_size, np.minimum(place, in_size - 1), weight)
-
-
-@functools.lru_cache(256)
 def bilinear_taps(in_size: int, out_size: int, align_corners: bool, scale: float | None = None) -> Taps:
     """Output d mixes the two inputs around its source position s with weights 1 − (s − ⌊s⌋) and s − ⌊s⌋.
 
@@ -121,16 +110,12 @@ def cubic(t: Any) -> Any:
 def resize(x: np.ndarray, taps_h: Taps, taps_w: Taps) -> np.ndarray:
     """y[oh, ow] = Σ_h Σ_w A_h[oh, h] A_w[ow, w] x[h, w] for each plane."""
     assert x.shape[-2:] == (taps_h.in_size, taps_w.in_size), (x.shape, taps_h.in_size, taps_w.in_size)
-    if taps_h.out_size == 0 or taps_w.out_size == 0:
-        return np.zeros_like(x, shape=(*x.shape[:-2], taps_h.out_size, taps_w.out_size))
     return narrow(backend(__name__, x).product(native(x), taps_h.by_output, taps_w.by_output), x)
 
 
 def adjoint(gy: np.ndarray, taps_h: Taps, taps_w: Taps) -> np.ndarray:
     """Adjoint of `resize`: gx[h, w] = Σ_oh Σ_ow A_h[oh, h] A_w[ow, w] gy[oh, ow]."""
     assert gy.shape[-2:] == (taps_h.out_size, taps_w.out_size), (gy.shape, taps_h.out_size, taps_w.out_size)
-    if gy.size == 0:  # an empty batch, or windows of which there are none
-        return np.zeros_like(gy, shape=(*gy.shape[:-2], taps_h.in_size, taps_w.in_size))
     return narrow(backend(__name__, gy).product(native(gy), taps_h.by_input, taps_w.by_input), gy)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..backend import backend, narrow, native
 
-__all__ = ["cross_entropy", "cross_entropy_grad", "log_softmax", "softmax"]
+__all__ = ["cross_entropy", "cross_entropy_grad", "log_softmax", "log_softmax_grad", "softmax", "softmax_grad"]
 
 
 def softmax(x: np.ndarray) -> np.ndarray:
@@ -21,6 +21,16 @@ def softmax(x: np.ndarray) -> np.ndarray:
 def log_softmax(x: np.ndarray) -> np.ndarray:
     """y_k = x_k − log Σ_j e^x_j, exact also where softmax underflows to 0."""
     return narrow(backend(__name__, x).softmax(native(x), True), x)
+
+
+def softmax_grad(gy: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """gx_k = y_k (gy_k − Σ_j gy_j y_j) with softmax's output y."""
+    return _grad(gy, y, False)
+
+
+def log_softmax_grad(gy: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """gx_k = gy_k − e^y_k Σ_j gy_j with log_softmax's output y."""
+    return _grad(gy, y, True)
 
 
 def cross_entropy(
@@ -48,6 +58,11 @@ def cross_entropy_grad(
     classes = _classes(x, target, weight)
     gx = backend(__name__, x).cross_entropy_grad(native(gy), native(x), native(lse), *classes, ignore_index)
     return narrow(gx, x)
+
+
+def _grad(gy: np.ndarray, y: np.ndarray, log: bool) -> np.ndarray:
+    assert gy.shape == y.shape, (gy.shape, y.shape)
+    return narrow(backend(__name__, y).softmax_grad(native(gy), native(y), log), y)
 
 
 def _classes(x: np.ndarray, target: np.ndarray, weight: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:

@@ -1,101 +1,107 @@
-"""Softmax and cross-entropy on the CPU.
+"""Softmax on the CPU, and what it shares with the cross-entropy (`cpu_loss.py`).
 
 Side by side lie either the K values of one softmax (inner = 1: a row) or the same class of many pixels (inner
 > 1: a block of `BLOCK` pixels, whose maxima and sums fit the first cache). In both the inner loop runs along
-memory.
+memory, and what a second loop reads is still in the cache.
 """
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from ..elementwise.exponential import exp
+from ..elementwise.exponential import log as logarithm
 from ..jit import parallel, prange, serial
+from .cpu_loss import BLOCK, block_sums, cross_entropy, cross_entropy_grad, row_sums, scaled_exp
 
-BLOCK = 256
+__all__ = ["cross_entropy", "cross_entropy_grad", "softmax", "softmax_grad"]
 
 
 def softmax(x: np.ndarray, log: bool) -> np.ndarray:
     """See `kernels.softmax.softmax` and `log_softmax`."""
     y = np.empty_like(x)
-    if x.shape[2] == 1:
-        _softmax_rows(x[:, :, 0], y[:, :, 0], log)
-    else:
+    if x.size == 0:
+        return y
+    if x.shape[2] != 1:
         _softmax_blocks(x, y, log)
+    elif x.size <= ALONE:
+        _softmax_rows(_rows(x), _rows(y), log)
+    else:
+        _softmax_all_rows(_rows(x), _rows(y), log)
     return y
 
 
-def cross_entropy(
-    x: np.ndarray, target: np.ndarray, weight: np.ndarray, ignore_index: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """See `kernels.softmax.cross_entropy`."""
-    loss, lse = np.empty_like(x, shape=target.shape), np.empty_like(x, shape=target.shape)
-    _cross_entropy(x, target, weight, ignore_index, loss, lse)
-    return loss, lse
-
-
-def cross_entropy_grad(
-    gy: np.ndarray, x: np.ndarray, lse: np.ndarray, target: np.ndarray, weight: np.ndarray, ignore_index: int
-) -> np.ndarray:
-    """See `kernels.softmax.cross_entropy_grad`."""
-    gx = np.empty_like(x)
-    _cross_entropy_grad(gy, x, lse, target, weight, ignore_index, gx)
+def softmax_grad(gy: np.ndarray, y: np.ndarray, log: bool) -> np.ndarray:
+    """See `kernels.softmax.softmax_grad` and `log_softmax_grad`."""
+    gx = np.empty_like(y)
+    if y.shape[2] != 1:
+        _softmax_grad_blocks(gy, y, gx, log)
+    elif y.size <= ALONE:
+        _softmax_grad_rows(_rows(gy), _rows(y), _rows(gx), log)
+    else:
+        _softmax_grad_all_rows(_rows(gy), _rows(y), _rows(gx), log)
     return gx
 
 
+ALONE = 1 << 14  # values that the caller's thread is done with before others are awake
+ROWS = 8  # taken at a time
+
+
+def _rows(x: np.ndarray) -> np.ndarray:
+    return x.reshape(x.shape[:2])
+
+
 @parallel
+def _softmax_all_rows(x, y, log):
+    for block in prange((len(x) + ROWS - 1) // ROWS):
+        _softmax_rows(x[block * ROWS : (block + 1) * ROWS], y[block * ROWS : (block + 1) * ROWS], log)
+
+
+@serial
 def _softmax_rows(x, y, log):
-    for row in prange(x.shape[0]):
+    for row in range(len(x)):
         _softmax_row(x[row], y[row], log)
 
 
 @serial
 def _softmax_row(x, y, log):
-    largest = x[0]
-    for k in range(x.size):
-        largest = max(largest, x[k])
-    total = x.dtype.type(0)
-    for k in range(x.size):
-        y[k] = exp(x[k] - largest)
-        total += y[k]
+    largest, total = row_sums(x, y)
     if log:
-        total = math.log(total)
+        rest = logarithm(total)
         for k in range(x.size):
-            y[k] = (x[k] - largest) - total
+            y[k] = (x[k] - largest) - rest  # two steps, because `largest` can be large where the difference is not
     else:
+        share = x.dtype.type(1 / total)
         for k in range(x.size):
-            y[k] /= total
+            y[k] *= share
+
+
+@parallel
+def _softmax_grad_all_rows(gy, y, gx, log):
+    for block in prange((len(y) + ROWS - 1) // ROWS):
+        a, b = block * ROWS, (block + 1) * ROWS
+        _softmax_grad_rows(gy[a:b], y[a:b], gx[a:b], log)
 
 
 @serial
-def _block_sums(x, first, last):
-    """max_k x[k, s] and Σ_k e^(x[k, s] − max) for the pixels s = first..last-1."""
-    largest, total = x[0, first:last].copy(), np.zeros(last - first, x.dtype)
-    for k in range(1, x.shape[0]):
-        row = x[k, first:last]
-        for s in range(row.size):
-            largest[s] = row[s] if row[s] > largest[s] else largest[s]
-    for k in range(x.shape[0]):
-        row = x[k, first:last]
-        for s in range(row.size):
-            total[s] += exp(row[s] - largest[s])
-    return largest, total
+def _softmax_grad_rows(gy, y, gx, log):
+    for row in range(len(y)):
+        _softmax_grad_row(gy[row], y[row], gx[row], log)
 
 
 @serial
-def _scaled_exp(x, shift, scale, y):
-    """y = scale e^(x − shift), the last step of softmax and of the cross-entropy's gradient."""
-    for s in range(x.size):
-        y[s] = scale[s] * exp(x[s] - shift[s])
-
-
-@serial
-def _subtract_both(x, shift, rest, y):
-    """y = (x − shift) − rest: two steps, because shift can be large where x − shift is not."""
-    for s in range(x.size):
-        y[s] = (x[s] - shift[s]) - rest[s]
+def _softmax_grad_row(gy, y, gx, log):
+    total = y.dtype.type(0)
+    if log:
+        for k in range(y.size):
+            total += gy[k]
+        for k in range(y.size):
+            gx[k] = gy[k] - exp(y[k]) * total
+    else:
+        for k in range(y.size):
+            total += gy[k] * y[k]
+        for k in range(y.size):
+            gx[k] = y[k] * (gy[k] - total)
 
 
 @parallel
@@ -104,49 +110,59 @@ def _softmax_blocks(x, y, log):
     for task in prange(x.shape[0] * blocks):
         o, first = task // blocks, task % blocks * BLOCK
         last = min(first + BLOCK, x.shape[2])
-        largest, total = _block_sums(x[o], first, last)
-        for s in range(total.size):
-            total[s] = math.log(total[s]) if log else 1 / total[s]
+        largest, total = block_sums(x[o], first, last)
+        _finish_sums(total, log)
         for k in range(x.shape[1]):
             if log:
                 _subtract_both(x[o, k, first:last], largest, total, y[o, k, first:last])
             else:
-                _scaled_exp(x[o, k, first:last], largest, total, y[o, k, first:last])
+                scaled_exp(x[o, k, first:last], largest, total, y[o, k, first:last])
+
+
+@serial
+def _finish_sums(total, log):
+    if log:
+        for s in range(total.size):
+            total[s] = logarithm(total[s])
+    else:
+        for s in range(total.size):
+            total[s] = 1 / total[s]
+
+
+@serial
+def _subtract_both(x, shift, rest, y):
+    for s in range(x.size):
+        y[s] = (x[s] - shift[s]) - rest[s]
 
 
 @parallel
-def _cross_entropy(x, target, weight, ignore_index, loss, lse):
-    blocks = (x.shape[2] + BLOCK - 1) // BLOCK
-    for task in prange(x.shape[0] * blocks):
-        n, first = task // blocks, task % blocks * BLOCK
-        last = min(first + BLOCK, x.shape[2])
-        largest, total = _block_sums(x[n], first, last)
-        for s in range(first, last):
-            t = target[n, s]
-            log_total = math.log(total[s - first])
-            lse[n, s] = largest[s - first] + log_total
-            if t == ignore_index:
-                loss[n, s] = 0
-            elif 0 <= t < x.shape[1]:
-                loss[n, s] = weight[t] * ((largest[s - first] - x[n, t, s]) + log_total)
-            else:
-                loss[n, s] = np.nan
+def _softmax_grad_blocks(gy, y, gx, log):
+    blocks = (y.shape[2] + BLOCK - 1) // BLOCK
+    for task in prange(y.shape[0] * blocks):
+        o, first = task // blocks, task % blocks * BLOCK
+        last = min(first + BLOCK, y.shape[2])
+        total = np.zeros(last - first, y.dtype)
+        for k in range(y.shape[1]):
+            _add_to_sums(gy[o, k, first:last], y[o, k, first:last], log, total)
+        for k in range(y.shape[1]):
+            _subtract_sums(gy[o, k, first:last], y[o, k, first:last], total, log, gx[o, k, first:last])
 
 
-@parallel
-def _cross_entropy_grad(gy, x, lse, target, weight, ignore_index, gx):
-    blocks = (x.shape[2] + BLOCK - 1) // BLOCK
-    for task in prange(x.shape[0] * blocks):
-        n, first = task // blocks, task % blocks * BLOCK
-        last = min(first + BLOCK, x.shape[2])
-        scale = np.zeros(last - first, x.dtype)
-        for s in range(first, last):
-            t = target[n, s]
-            if t != ignore_index:
-                scale[s - first] = gy[n, s] * weight[t] if 0 <= t < x.shape[1] else np.nan
-        for k in range(x.shape[1]):
-            _scaled_exp(x[n, k, first:last], lse[n, first:last], scale, gx[n, k, first:last])
-        for s in range(first, last):
-            t = target[n, s]
-            if 0 <= t < x.shape[1]:
-                gx[n, t, s] -= scale[s - first]
+@serial
+def _add_to_sums(gy, y, log, total):
+    if log:
+        for s in range(total.size):
+            total[s] += gy[s]
+    else:
+        for s in range(total.size):
+            total[s] += gy[s] * y[s]
+
+
+@serial
+def _subtract_sums(gy, y, total, log, gx):
+    if log:
+        for s in range(total.size):
+            gx[s] = gy[s] - exp(y[s]) * total[s]
+    else:
+        for s in range(total.size):
+            gx[s] = y[s] * (gy[s] - total[s])

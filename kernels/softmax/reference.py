@@ -25,6 +25,24 @@ def softmax(x: np.ndarray) -> np.ndarray:
     return np.exp(log_softmax(x))
 
 
+def softmax_grad(gy: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Each softmax's matrix of derivatives, diag(y) − y yᵀ, times its gradient."""
+    gx = np.empty_like(y)
+    for o, s in np.ndindex(y.shape[0], y.shape[2]):
+        v = y[o, :, s]
+        gx[o, :, s] = (np.diag(v) - np.outer(v, v)) @ gy[o, :, s]
+    return gx
+
+
+def log_softmax_grad(gy: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """The same with 1 − 1 e^yᵀ, transposed."""
+    gx = np.empty_like(y)
+    for o, s in np.ndindex(y.shape[0], y.shape[2]):
+        derivatives = np.eye(y.shape[1]) - np.exp(y[o, :, s])
+        gx[o, :, s] = derivatives.T @ gy[o, :, s]
+    return gx
+
+
 def cross_entropy(
     x: np.ndarray, target: np.ndarray, weight: np.ndarray | None = None, ignore_index: int = -100
 ) -> tuple[np.ndarray, np.ndarray]:

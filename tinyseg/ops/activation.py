@@ -23,7 +23,7 @@ from .elementwise import abs_, exp
 from .functions import Sigmoid
 from .halves import in_float32, is_half
 from .reduce import sum
-from .shape import broadcast_to, chunk, reshape
+from .shape import Shape, chunk, reshape
 
 
 class Relu(Op):
@@ -169,31 +169,65 @@ GATES: dict[str, Any] = {
 
 
 class Softmax(Op):
-    """y_k = e^x_k / Σ_j e^x_j over the middle of three axes (outer, K, inner),  gx = y (gy - Σ_k gy_k y_k)"""
+    """y_k = e^x_k / Σ_j e^x_j over the middle axis of the view (outer, K, inner) of x"""
 
+    view: Shape
     saves = {"y": "x"}
 
     def forward(self, x: Array) -> Array:
-        return kernel.softmax(x)
+        return kernel.softmax(x.reshape(self.view)).reshape(x.shape)
 
     def backward(self, gy: Tensor) -> Tensor:
-        (y,) = self.saved
-        gy_, y_ = wide(gy), wide(y)
-        return (y_ * (gy_ - sum(gy_ * y_, 1, keepdim=True))).to(y.dtype)
+        return SoftmaxGrad(self.view)(gy, self.saved[0])
+
+
+class SoftmaxGrad(Op):
+    """gx = y (gy - Σ_k gy_k y_k) in one pass; its own backward differentiates that formula"""
+
+    view: Shape
+    outputs = ("gx",)
+    saves = {"gy": "gy y", "y": "gy y"}
+
+    def forward(self, gy: Array, y: Array) -> Array:
+        return kernel.softmax_grad(gy.reshape(self.view), y.reshape(self.view)).reshape(y.shape)
+
+    def backward(self, ggx: Tensor) -> tuple[Tensor | None, ...]:
+        def formula(gy: Tensor, y: Tensor) -> tuple[Tensor]:
+            gy_, y_ = (wide(reshape(t, *self.view)) for t in (gy, y))
+            return (reshape((y_ * (gy_ - sum(gy_ * y_, 1, keepdim=True))).to(y.dtype), *y.shape),)
+
+        return differentiate(formula, self.saved, (ggx,))
 
 
 class LogSoftmax(Op):
-    """y_k = x_k - log Σ_j e^x_j over the middle of three axes (outer, K, inner),  gx = gy - e^y Σ_k gy_k"""
+    """y_k = x_k - log Σ_j e^x_j over the middle axis of the view (outer, K, inner) of x"""
 
+    view: Shape
     saves = {"y": "x"}
 
     def forward(self, x: Array) -> Array:
-        return kernel.log_softmax(x)
+        return kernel.log_softmax(x.reshape(self.view)).reshape(x.shape)
 
     def backward(self, gy: Tensor) -> Tensor:
-        (y,) = self.saved
-        gy_ = wide(gy)
-        return (gy_ - exp(wide(y)) * sum(gy_, 1, keepdim=True)).to(y.dtype)
+        return LogSoftmaxGrad(self.view)(gy, self.saved[0])
+
+
+class LogSoftmaxGrad(Op):
+    """gx = gy - e^y Σ_k gy_k in one pass; its own backward differentiates that formula"""
+
+    view: Shape
+    outputs = ("gx",)
+    saves = {"gy": "gy y", "y": "gy y"}
+
+    def forward(self, gy: Array, y: Array) -> Array:
+        return kernel.log_softmax_grad(gy.reshape(self.view), y.reshape(self.view)).reshape(y.shape)
+
+    def backward(self, ggx: Tensor) -> tuple[Tensor | None, ...]:
+        def formula(gy: Tensor, y: Tensor) -> tuple[Tensor]:
+            gy_, y_ = (wide(reshape(t, *self.view)) for t in (gy, y))
+            return (reshape((gy_ - exp(y_) * sum(gy_, 1, keepdim=True)).to(y.dtype), *y.shape),)
+
+        return differentiate(formula, self.saved, (ggx,))
 
 
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
@@ -364,21 +398,21 @@ def tanh(input: Tensor) -> Tensor:
 
 def softmax(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:
     """e^x_k / Σ_j e^x_j along axis `dim`, without overflow."""
-    return _along_axis("softmax", Softmax(), input, dim, dtype)
+    return _along_axis("softmax", Softmax, input, dim, dtype)
 
 
 def log_softmax(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:
     """x_k - log Σ_j e^x_j along axis `dim`, without overflow."""
-    return _along_axis("log_softmax", LogSoftmax(), input, dim, dtype)
+    return _along_axis("log_softmax", LogSoftmax, input, dim, dtype)
 
 
 def softmin(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:
     """softmax(-x) along axis `dim`."""
-    return _along_axis("softmin", Softmax(), -tensor_arg("softmin", "input", input), dim, dtype)
+    return _along_axis("softmin", Softmax, -tensor_arg("softmin", "input", input), dim, dtype)
 
 
-def _along_axis(caller: str, op: Op, input: Tensor, dim: int | None, dtype: Any) -> Tensor:
-    """Run an op of three axes (outer, K, inner) along any axis: in C order the other axes merge for free."""
+def _along_axis(caller: str, op: type[Softmax | LogSoftmax], input: Tensor, dim: int | None, dtype: Any) -> Tensor:
+    """Run an op over (outer, K, inner) along any axis: in C order the other axes merge for free."""
     x = tensor_arg(caller, "input", input)
     x = x if dtype is None else x.to(dtype)
     if not is_float(x.dtype):
@@ -387,7 +421,7 @@ def _along_axis(caller: str, op: Op, input: Tensor, dim: int | None, dtype: Any)
         raise ArgumentError(f"{caller}: dim must be given: 1 for the channels of (N, C, ...), -1 for the last axis")
     k = axis(caller, dim, x.ndim)
     outer, inner = math.prod(x.shape[:k]), math.prod(x.shape[k + 1 :])
-    return op(x.reshape(outer, x.shape[k] if x.ndim else 1, inner)).reshape(*x.shape)
+    return op((outer, x.shape[k] if x.ndim else 1, inner))(x)
 
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
@@ -420,4 +454,4 @@ def _dropped(caller: str, input: Tensor, p: float, training: bool, mask_shape: A
         return x
     keep = random.default_generator().random(mask_shape(x.shape), dtype=np.float32) >= p
     scale = as_tensor(keep * (0.0 if p == 1 else 1 / (1 - p)), x, x.dtype)  # float64: rounded once, to x's type
-    return x * (scale if scale.shape == x.shape else broadcast_to(scale, *x.shape))
+    return x * scale

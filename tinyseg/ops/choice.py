@@ -10,6 +10,7 @@ from ..devices import array_module
 from ..dtypes import finfo
 from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, DTypeError, ShapeError
+from ..kernels import elementwise as fused
 from .binary import Binary
 from .checks import as_tensor, check_broadcast, floating, is_float, numbers, operands, real, tensor_arg
 from .halves import in_float32
@@ -40,7 +41,7 @@ class Where(Binary):
     condition: Array
 
     def f(self, a: Array, b: Array) -> Array:
-        return array_module(self.condition).where(self.condition, a, b)
+        return fused.select(self.condition, a, b)
 
     def ga(self, gy: Tensor) -> Tensor:
         return Where(self.condition)(gy, as_tensor(0, gy, gy.dtype))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ..backward import differentiate
 from ..devices import array_module, special
 from ..engine import Array, Op, Tensor
 from ..errors import DTypeError
@@ -171,7 +172,7 @@ class LogAddExp(Binary):
 
 
 class Sigmoid(Op):
-    """y = 1 / (1 + e^-x),  dy/dx = y (1 - y)"""
+    """y = 1 / (1 + e^-x)"""
 
     saves = {"y": "x"}
 
@@ -179,8 +180,20 @@ class Sigmoid(Op):
         return fused.sigmoid(x)
 
     def backward(self, gy: Tensor) -> Tensor:
-        (y,) = self.saved
-        return gy * y * (1.0 - y)
+        return SigmoidGrad()(gy, self.saved[0])
+
+
+class SigmoidGrad(Op):
+    """gx = gy y (1 - y) in one pass; its own backward differentiates that formula"""
+
+    outputs = ("gx",)
+    saves = {"gy": "gy y", "y": "gy y"}
+
+    def forward(self, gy: Array, y: Array) -> Array:
+        return fused.sigmoid_grad(gy, y)
+
+    def backward(self, ggx: Tensor) -> tuple[Tensor | None, ...]:
+        return differentiate(lambda gy, y: (gy * y * (1.0 - y),), self.saved, (ggx,))
 
 
 class Round(Op):

@@ -22,19 +22,23 @@ from .shape import reshape, unsqueeze
 
 
 class CrossEntropy(Op):
-    """y[n,s] = w_t (log Σ_k e^x_k - x_t) with t = target[n,s]; 0 where t is ignored. x is (N, C, S)."""
+    """y[n,s] = w_t (log Σ_k e^x_k - x_t) with t = target[n,s], 0 where t is ignored; x is (N, C, S).
+
+    With a number `total`, y is their sum divided by it.
+    """
 
     target: Array
     weight: Array | None
     ignore_index: int
+    total: float | None = None
     saves = {"x": "x"}
 
     def forward(self, x: Array) -> Array:
         y, self.lse = kernel.cross_entropy(x, self.target, self.weight, self.ignore_index)
-        return y
+        return y if self.total is None else y.sum() / self.total
 
     def backward(self, gy: Tensor) -> Tensor:
-        return CrossEntropyGrad(self.target, self.weight, self.ignore_index, self.lse)(gy, self.saved[0])
+        return CrossEntropyGrad(self.target, self.weight, self.ignore_index, self.total, self.lse)(gy, self.saved[0])
 
 
 class CrossEntropyGrad(Op):
@@ -43,10 +47,13 @@ class CrossEntropyGrad(Op):
     target: Array
     weight: Array | None
     ignore_index: int
+    total: float | None
     lse: Array
     saves = {"gy": "gy x", "x": "gy x"}
 
     def forward(self, gy: Array, x: Array) -> Array:
+        if self.total is not None:
+            gy = array_module(gy).full(self.target.shape, gy / self.total, gy.dtype)
         return kernel.cross_entropy_grad(gy, x, self.lse, self.target, self.weight, self.ignore_index)
 
     def backward(self, ggx: Tensor) -> tuple[Tensor | None, ...]:
@@ -54,7 +61,8 @@ class CrossEntropyGrad(Op):
         one_hot = Tensor(_one_hot(self.target, self.saved[1]))
 
         def formula(gy: Tensor, x: Tensor) -> tuple[Tensor]:
-            return (unsqueeze(gy * weight, 1) * (softmax(x, 1) - one_hot),)
+            share = gy if self.total is None else gy / self.total
+            return (unsqueeze(share * weight, 1) * (softmax(x, 1) - one_hot),)
 
         return differentiate(formula, self.saved, (ggx,))
 
@@ -101,12 +109,15 @@ def cross_entropy(
     c = x3.shape[1]
     classes = _checked_target("cross_entropy", target, lead, c, ignore_index).reshape(x3.shape[0], x3.shape[2])
     w = None if weight is None else weight.data.copy()
+    total = float(_target_weight(classes, w, ignore_index, x3).sum()) if reduction == "mean" else 0.0
+    if total and not label_smoothing:
+        return CrossEntropy(classes, w, ignore_index, total)(x3)
     losses = CrossEntropy(classes, w, ignore_index)(x3)
     if label_smoothing:
         uniform = _uniform_part(x3, weight, Tensor((classes != ignore_index).astype(x3.dtype)))
         losses = losses * (1 - label_smoothing) + uniform * (label_smoothing / c)
     if reduction == "mean":
-        return _weighted_mean(losses, _target_weight(classes, w, ignore_index, x3))
+        return _mean_over(losses, total)
     return reduced("cross_entropy", reshape(losses, *lead), reduction)
 
 
@@ -170,6 +181,8 @@ def _checked_target(caller: str, target: Tensor, shape: tuple[int, ...], classes
     if target.shape != shape:
         raise ShapeError(f"{caller}: target must have shape {shape} for this input, got {target.shape}")
     values = target.data.astype(np.int64)  # a copy: the caller may refill the target before backward
+    if values.size == 0 or (values.min() >= 0 and values.max() < classes):
+        return values
     outside = (values != ignore_index) & ((values < 0) | (values >= classes))
     if outside.any():
         raise BoundsError(

@@ -1,7 +1,7 @@
 """Normalisation: a fused forward, a fused backward, and the formula that every later derivative follows from.
 
-Batch norm has its statistics by channel. Instance, group and layer norm are the same op on a view (1, rows, S) whose
-rows are what shares one mean and one variance; their weight and bias lie along other axes and follow as two ops.
+Batch norm has its statistics by channel. Group norm has them by sample and group of channels; instance and layer norm
+are the same op on views (N, G, K, S): groups of one channel, one group of planes of one value.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .checks import floating, numbers, real, same_kind, wide
 from .elementwise import rsqrt, square
 from .halves import in_float32
 from .reduce import mean, sum
-from .shape import alias, reshape
+from .shape import Shape, alias, reshape
 
 
 class BatchNorm(Op):
@@ -44,7 +44,7 @@ class BatchNorm(Op):
 
 
 class BatchNormGrad(Op):
-    """(gx, gw, gb) of BatchNorm in one pass; its own backward differentiates `batch_norm_grad`"""
+    """(gx, gw, gb) of BatchNorm in one pass; its own backward differentiates `norm_grad`"""
 
     eps: float
     mean: Array
@@ -56,8 +56,13 @@ class BatchNormGrad(Op):
         return kernel.grad(gy, x, self.mean, self.rstd, w)
 
     def backward(self, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:
-        eps = self.eps
-        return differentiate(lambda gy, x, w: batch_norm_grad(gy, x, w, eps), self.saved, cotangents)
+        over, eps = (0, *range(2, self.saved[0].ndim)), self.eps
+
+        def formula(gy: Tensor, x: Tensor, w: Tensor | None) -> tuple[Tensor, ...]:
+            gx, gw, gb = norm_grad(gy, x, None if w is None else _as_channels(w, x.ndim), eps, over)
+            return gx, sum(gw, over), sum(gb, over)
+
+        return differentiate(formula, self.saved, cotangents)
 
 
 class BatchNormEval(Op):
@@ -71,26 +76,92 @@ class BatchNormEval(Op):
         return kernel.normalize(x, self.mean, self.rstd, w, b)
 
     def backward(self, gy: Tensor) -> tuple[Tensor | None, ...]:
+        return BatchNormEvalGrad(self.mean, self.rstd)(gy, *self.saved)
+
+
+class BatchNormEvalGrad(Op):
+    """gx = w rstd gy, gw = Σ gy (x - μ) rstd, gb = Σ gy in one pass; x is given only where gw is asked for"""
+
+    mean: Array
+    rstd: Array
+    outputs = ("gx", "gw", "gb")
+    saves = {"gy": "gy x w", "x": "gy x w", "w": "gy x w"}
+
+    def forward(self, gy: Array, x: Array | None, w: Array | None) -> tuple[Array, ...]:
+        gx, gw, gb = kernel.grad_eval(gy, x, self.mean, self.rstd, w)
+        return gx, gb if gw is None else gw, gb
+
+    def backward(self, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:
+        mean, rstd = Tensor(self.mean), Tensor(self.rstd)
+
+        def formula(gy: Tensor, x: Tensor | None, w: Tensor | None) -> tuple[Tensor | None, ...]:
+            gy_, ndim = wide(gy), gy.ndim
+            gx = gy_ * _as_channels(rstd if w is None else wide(w) * rstd, ndim)
+            if x is None:
+                return gx.to(gy.dtype), None, _sum_channels(gy)
+            gw = _sum_channels(gy_ * (wide(x) - _as_channels(mean, ndim)) * _as_channels(rstd, ndim))
+            return gx.to(gy.dtype), gw.to(gy.dtype), _sum_channels(gy)
+
+        return differentiate(formula, self.saved, cotangents)
+
+
+class GroupNorm(Op):
+    """y = w (x - μ) / √(σ² + ε) + b on the view (N, G, K, S) of x, with μ and σ² over K and S; w and b hold (G, K)"""
+
+    eps: float
+    view: Shape
+    saves = {"x": "x w", "w": "x"}
+
+    def forward(self, x: Array, w: Array | None, b: Array | None) -> Array:
+        weight, bias = (None if v is None else v.reshape(self.view[1:3]) for v in (w, b))
+        self.affine = next((v.shape for v in (w, b) if v is not None), self.view[1:3])
+        y, self.mean, self.var = kernel.group_norm(x.reshape(self.view), weight, bias, self.eps)
+        self.rstd = (self.var + self.eps) ** -0.5
+        return y.reshape(x.shape)
+
+    def backward(self, gy: Tensor) -> tuple[Tensor | None, ...]:
         x, w = self.saved
-        gy_, rstd, gx, gw = wide(gy), Tensor(self.rstd), None, None
-        if self.needs[0]:
-            scale = rstd if w is None else wide(w) * rstd
-            gx = (gy_ * _as_channels(scale, gy.ndim)).to(gy.dtype)
-        if self.needs[1]:
-            centred = wide(x) - _as_channels(Tensor(self.mean), gy.ndim)
-            gw = _sum_channels(gy_ * centred * _as_channels(rstd, gy.ndim)).to(gy.dtype)
-        return gx, gw, _sum_channels(gy) if self.needs[2] else None
+        if x is None:  # only the bias wants a gradient
+            return None, None, reshape(sum(reshape(gy, *self.view), (0, 3)), *self.affine)
+        return GroupNormGrad(self.eps, self.view, self.affine, self.mean, self.rstd)(gy, x, w)
 
 
-def batch_norm_grad(gy: Tensor, x: Tensor, w: Tensor | None, eps: float) -> tuple[Tensor, Tensor, Tensor]:
-    """gx = w/√(σ²+ε) (gy - mean gy - x̂ mean(gy x̂)),  gw = Σ gy x̂,  gb = Σ gy,  in ops."""
-    over = (0, *range(2, x.ndim))
+class GroupNormGrad(Op):
+    """(gx, gw, gb) of GroupNorm in one pass; its own backward differentiates `norm_grad`"""
+
+    eps: float
+    view: Shape
+    affine: Shape
+    mean: Array
+    rstd: Array
+    outputs = ("gx", "gw", "gb")
+    saves = {"gy": "gy x w", "x": "gy x w", "w": "gy x w"}
+
+    def forward(self, gy: Array, x: Array, w: Array | None) -> tuple[Array, Array, Array]:
+        w = None if w is None else w.reshape(self.view[1:3])
+        gx, gw, gb = kernel.group_norm_grad(gy.reshape(self.view), x.reshape(self.view), self.mean, self.rstd, w)
+        return gx.reshape(x.shape), gw.reshape(self.affine), gb.reshape(self.affine)
+
+    def backward(self, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:
+        view, eps = self.view, self.eps
+
+        def formula(gy: Tensor, x: Tensor, w: Tensor | None) -> tuple[Tensor, ...]:
+            weight = None if w is None else reshape(w, 1, *view[1:3], 1)
+            gx, *sums = norm_grad(reshape(gy, *view), reshape(x, *view), weight, eps, (2, 3))
+            gw, gb = (reshape(sum(s, (0, 3)), *self.affine) for s in sums)
+            return reshape(gx, *x.shape), gw, gb
+
+        return differentiate(formula, self.saved, cotangents)
+
+
+def norm_grad(gy: Tensor, x: Tensor, w: Tensor | None, eps: float, over: Shape) -> tuple[Tensor, Tensor, Tensor]:
+    """gx = (u - mean u - x̂ mean(u x̂)) / √(σ² + ε) with u = w gy and means over the axes `over`, in ops; then gy x̂ and
+    gy, whose sums are gw and gb.
+    """
     centred = x - mean(x, over, keepdim=True)
     rstd = (mean(centred * centred, over, keepdim=True) + eps) ** -0.5
-    xhat = centred * rstd
-    inner = gy - mean(gy, over, keepdim=True) - xhat * mean(gy * xhat, over, keepdim=True)
-    gx = rstd * inner if w is None else _as_channels(w, x.ndim) * rstd * inner
-    return gx, sum(gy * xhat, over), sum(gy, over)
+    xhat, u = centred * rstd, gy if w is None else w * gy
+    return rstd * (u - mean(u, over, keepdim=True) - xhat * mean(u * xhat, over, keepdim=True)), gy * xhat, gy
 
 
 def _as_channels(v: Tensor, ndim: int) -> Tensor:
@@ -167,12 +238,11 @@ def instance_norm(
     size = math.prod(input.shape[2:])
     if size == 1:
         raise ShapeError(f"instance_norm: input needs more than one value per channel and sample, got {input.shape}")
-    op = BatchNorm(eps)
-    y = op(reshape(input, 1, batch * channels, size), None, None)
+    op = GroupNorm(eps, (batch, channels, 1, size))
+    y = op(input, weight, bias)
     if batch and size:
-        mean, var = (m.reshape(batch, channels).mean(0) for m in (op.mean, op.var))
-        _update(running_mean, running_var, mean, var * (size / (size - 1)), momentum)
-    return _affine(reshape(y, *input.shape), weight, bias, (-1, *(1,) * (input.ndim - 2)))
+        _update(running_mean, running_var, op.mean.mean(0), op.var.mean(0) * (size / (size - 1)), momentum)
+    return y
 
 
 def group_norm(
@@ -191,11 +261,10 @@ def group_norm(
         raise ArgumentError(f"group_norm: num_groups must be a positive integer, got {num_groups!r}")
     if channels % num_groups:
         raise ShapeError(f"group_norm: num_groups {num_groups} does not divide the {channels} channels of input")
-    size = channels // num_groups * math.prod(input.shape[2:])
-    if batch * size == 1:
+    view = batch, num_groups, channels // num_groups, math.prod(input.shape[2:])
+    if batch * view[2] * view[3] == 1:
         raise ShapeError(f"group_norm: input needs more than one value per group, got {input.shape}")
-    y = reshape(BatchNorm(eps)(reshape(input, 1, batch * num_groups, size), None, None), *input.shape)
-    return _affine(y, weight, bias, (-1, *(1,) * (input.ndim - 2)))
+    return GroupNorm(eps, view)(input, weight, bias)
 
 
 def layer_norm(
@@ -213,10 +282,8 @@ def layer_norm(
     same_kind("layer_norm", input=input, weight=weight, bias=bias)
     numbers("layer_norm", eps=eps)
     shape = _last_axes("layer_norm", input, normalized_shape, weight=weight, bias=bias)
-    size = math.prod(shape)
     rows = math.prod(input.shape[: input.ndim - len(shape)])
-    y = reshape(BatchNorm(eps)(reshape(input, 1, rows, size), None, None), *input.shape)
-    return _affine(y, weight, bias, shape)
+    return GroupNorm(eps, (rows, 1, math.prod(shape), 1))(input, weight, bias)
 
 
 @in_float32
@@ -234,12 +301,8 @@ def rms_norm(input: Tensor, normalized_shape: Any, weight: Tensor | None = None,
     small = float(np.finfo(x.dtype).eps) if eps is None else eps
     numbers("rms_norm", eps=small)
     over = tuple(range(x.ndim - len(shape), x.ndim))
-    return _affine(x * rsqrt(mean(square(x), over, keepdim=True) + small), weight, None, shape)
-
-
-def _affine(y: Tensor, weight: Tensor | None, bias: Tensor | None, shape: Any) -> Tensor:
-    y = y if weight is None else y * reshape(weight, *shape)
-    return y if bias is None else y + reshape(bias, *shape)
+    y = x * rsqrt(mean(square(x), over, keepdim=True) + small)
+    return y if weight is None else y * weight
 
 
 def _with_statistics(

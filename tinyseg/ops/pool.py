@@ -1,6 +1,6 @@
 """Pooling. The maximum chooses a place in each window; after that it is linear: gather, with scatter as adjoint.
 
-The mean over windows that share out the plane (`adaptive_avg_pool2d`) is a resizing with equal weights.
+Means over windows, of one size or sharing out the plane, are linear outright.
 """
 
 from __future__ import annotations
@@ -16,13 +16,11 @@ from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, BoundsError, DTypeError, ShapeError
 from ..kernels import pool as kernel
 from ..kernels.pool import PoolGeometry
-from ..kernels.resize import area_taps
 from .checks import floating, is_float, pair, real, tensor_arg
 from .choice import where
 from .elementwise import abs_
 from .halves import in_float32
 from .pad import pad
-from .resize import Resize
 from .shape import reshape
 
 Pair = tuple[int, int]
@@ -131,6 +129,32 @@ class AvgPool2dAdjoint(Op):
         return AvgPool2d(self.geometry, self.count_include_pad, self.divisor)(gy)
 
 
+class AdaptiveAvgPool2d(Op):
+    """y = mean of x in each of OH x OW windows that share out the plane; adjoint: AdaptiveAvgPool2dAdjoint"""
+
+    output: Pair
+
+    def forward(self, x: Array) -> Array:
+        self.size = x.shape[-2:]
+        return kernel.adaptive_avg_forward(x, self.output)
+
+    def backward(self, gy: Tensor) -> Tensor:
+        return AdaptiveAvgPool2dAdjoint(self.size)(gy)
+
+
+class AdaptiveAvgPool2dAdjoint(Op):
+    """y = x spread evenly over the window that it was the mean of; adjoint: AdaptiveAvgPool2d"""
+
+    size: Pair
+
+    def forward(self, x: Array) -> Array:
+        self.output = x.shape[-2:]
+        return kernel.adaptive_avg_adjoint(x, self.size)
+
+    def backward(self, gy: Tensor) -> Tensor:
+        return AdaptiveAvgPool2d(self.output)(gy)
+
+
 def max_pool2d(
     input: Tensor,
     kernel_size: Any,
@@ -199,7 +223,7 @@ def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
     axis. **Shapes** input (N, C, H, W) or (C, H, W).
     """
     x, size = _adaptive("adaptive_avg_pool2d", input, output_size)
-    y = Resize(area_taps(x.shape[2], size[0]), area_taps(x.shape[3], size[1]))(x)
+    y = AdaptiveAvgPool2d(size)(x)
     return reshape(y, *y.shape[1:]) if input.ndim == 3 else y
 
 

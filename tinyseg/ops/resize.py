@@ -13,6 +13,7 @@ from ..errors import ArgumentError, DTypeError, ShapeError
 from ..kernels import resize as kernel
 from ..kernels.resize import Taps
 from .checks import is_float, pair, tensor_arg
+from .pool import AdaptiveAvgPool2d
 
 
 class Resize(Op):
@@ -76,7 +77,7 @@ def interpolate(
         raise ShapeError(f"interpolate: the output would have size {out} (input {x.shape})")
     along = list(zip(x.shape[2:], out, scales, strict=True))
     if mode == "area":
-        return Resize(*(kernel.area_taps(n, m) for n, m, _ in along))(x)
+        return AdaptiveAvgPool2d(out)(x)
     if mode in NEAREST:
         wide = x.dtype.type if out[0] + out[1] > FEW else np.float32
         return Resize(*(NEAREST[mode](n, m, s, wide) for n, m, s in along))(x)
