@@ -1,7 +1,7 @@
 """How numba kernels are compiled, cached and launched. Import it from the modules with kernels only: it imports numba.
 
 * `serial` compiles a function that runs on the caller's thread and releases the GIL (loader workers may call it).
-* `parallel` compiles a function with `prange`; its launches take turns and hold every BLAS at one thread.
+* `parallel` compiles a function with `prange`; its launches take turns.
 
 Of numba's thread pools we take OpenMP's: a launch costs 2 to 5 us where "workqueue" takes 110 to 180 to wake its
 threads, and a small network launches two hundred kernels a step. GNU's OpenMP is told to let idle threads spin for a
@@ -21,8 +21,7 @@ import os
 import pathlib
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import numba
@@ -30,7 +29,7 @@ from numba.core import event
 
 from tinyseg.kernels.memory import keep_freed_memory
 
-__all__ = ["JIT", "blas_pools", "cache_folder", "launch", "parallel", "prange", "serial"]
+__all__ = ["JIT", "cache_folder", "parallel", "prange", "serial"]
 
 prange = numba.prange
 _config: Any = numba.config  # numba's own annotations do not know what is in it
@@ -41,9 +40,7 @@ JIT = not _config.DISABLE_JIT  # False under NUMBA_DISABLE_JIT=1: kernels run as
 FASTMATH = {"contract", "reassoc", "nsz"}
 
 F = TypeVar("F", bound=Callable[..., Any])
-_turn = threading.RLock()  # workqueue aborts the process when two threads enter it; OpenMP would start a second pool
-_blas: Any = None
-_held = 0  # how deep in `launch` the thread is that holds the turn
+_turn = threading.Lock()  # workqueue aborts the process when two threads enter it; OpenMP would start a second pool
 _launched = False  # whether this process has a thread pool,
 _orphaned = False  # or its parent had one when it was forked
 
@@ -115,40 +112,6 @@ _prepare_cache()
 keep_freed_memory()
 
 
-def blas_pools() -> Any:
-    """The controller of every BLAS in the process, found once: it sees only libraries that are loaded."""
-    global _blas
-    if _blas is None:
-        import numpy.linalg  # noqa: F401
-        import scipy.linalg  # noqa: F401
-        from threadpoolctl import ThreadpoolController
-
-        _blas = ThreadpoolController().select(user_api="blas")
-    return _blas
-
-
-@contextmanager
-def launch() -> Iterator[None]:
-    """Hold the launch lock, and every BLAS at one thread: the only pool that works meanwhile is numba's.
-
-    NumPy's and SciPy's OpenBLAS have pools of their own whose idle threads spin and steal the cores. Nested launches
-    are free: whoever starts many kernels in a row may hold one `launch()` around them all.
-    """
-    global _held, _launched
-    if _orphaned:
-        raise RuntimeError(
-            "kernels: this process was forked from one that had run kernels, whose threads it does not have; "
-            "use multiprocessing.get_context('spawn')"
-        )
-    _launched = True
-    with _turn, blas_pools().limit(limits=1) if _held == 0 else nullcontext():
-        _held += 1
-        try:
-            yield
-        finally:
-            _held -= 1
-
-
 def serial(function: F) -> F:
     """Compile a kernel that runs on the calling thread without the GIL."""
     compiled: Any = numba.njit(cache=True, nogil=True, fastmath=FASTMATH)(function)
@@ -156,14 +119,21 @@ def serial(function: F) -> F:
 
 
 def parallel(function: F) -> F:
-    """Compile a kernel whose `prange` loops run on numba's thread pool; launches take turns (see `launch`)."""
+    """Compile a kernel whose `prange` loops run on numba's thread pool; launches take turns."""
     # No fastmath here: a parallel loop that is free to reassociate comes out of the compiler in one form when it is
     # compiled in the process and in another when it is loaded from the cache, and a resumed run must repeat every bit.
     kernel: Any = numba.njit(cache=True, nogil=True, parallel=True)(function)
 
     @functools.wraps(function)
     def launched(*args: Any) -> Any:
-        with launch():
+        global _launched
+        if _orphaned:
+            raise RuntimeError(
+                "kernels: this process was forked from one that had run kernels, whose threads it does not have; "
+                "use multiprocessing.get_context('spawn')"
+            )
+        _launched = True
+        with _turn:
             return kernel(*args)
 
     return cast(F, launched)

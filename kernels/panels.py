@@ -8,12 +8,12 @@ Import it only from modules with kernels.
 from __future__ import annotations
 
 from .jit import serial
-from .simd import BYTES, whole_registers
-from .tiles import add_products, evenly, widen
+from .simd import BYTES, load, store, whole_registers
+from .tiles import TILE_VECTORS, add_products, evenly, widen
 
 __all__ = ["PANEL", "add_panels", "copy_panels"]
 
-PANEL = 4  # registers side by side: with six the compiler may spill the sums of a tile
+PANEL = TILE_VECTORS  # registers side by side
 
 
 @serial
@@ -29,12 +29,14 @@ def copy_panels(b, b_start, b_row, b_column, rows, columns, panels):
         if b_column != 1:
             widen(b, first, b_column, some, rows, panels, at, line)
         else:
+            lane = BYTES // b.itemsize
+            dense = some // lane * lane
             for k in range(rows):
                 source, target = first + k * b_row, at + k * line
-                for j in range(some):
-                    panels[target + j] = b[source + j]
-                for j in range(some, line):
-                    panels[target + j] = 0
+                for j in range(0, dense, lane):
+                    store(panels, target + j, load(b, source + j))
+                for j in range(dense, line):
+                    panels[target + j] = b[source + j] if j < some else 0
 
 
 @serial

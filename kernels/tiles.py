@@ -23,8 +23,10 @@ from .simd import address
 
 __all__ = ["add_products", "evenly", "narrow", "widen"]
 
-# TILE_ROWS x TILE_VECTORS registers hold the sums of a tile; beside them stand a row of b and one element of a.
-TILE_ROWS, TILE_VECTORS = 4, 6 if REGISTERS == 32 else 3
+# TILE_ROWS x TILE_VECTORS registers hold the sums of a tile; beside them stand a row of b and a column of a. With one
+# register too few a tile is at half its speed.
+TILE_ROWS = 4
+TILE_VECTORS = (REGISTERS - TILE_ROWS) // (TILE_ROWS + 1)
 TILE_HEIGHTS = (TILE_ROWS, 1)  # for the rows that are left
 
 

@@ -1,4 +1,4 @@
-"""How kernels are launched: one at a time, BLAS at one thread meanwhile, whichever thread calls."""
+"""How kernels are launched: one at a time, whichever thread calls."""
 
 import os
 import subprocess
@@ -8,33 +8,10 @@ import threading
 import ml_dtypes
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_info, threadpool_limits
 
 from tinyseg.kernels import conv2d, jit
 from tinyseg.kernels.backend import narrow, native
 from tinyseg.kernels.conv2d import ConvGeometry
-
-
-def blas_threads():
-    return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
-
-
-def test_a_launch_holds_blas_at_one_thread_and_gives_it_back():
-    jit.blas_pools()
-    with threadpool_limits(2, user_api="blas"):
-        before = blas_threads()
-        with jit.launch():
-            with jit.launch():
-                assert set(blas_threads()) == {1}
-            assert set(blas_threads()) == {1}  # the inner launch gave nothing back
-        assert blas_threads() == before
-
-
-def test_a_launch_gives_blas_back_after_an_error():
-    before = blas_threads()
-    with pytest.raises(KeyError), jit.launch():
-        raise KeyError
-    assert blas_threads() == before
 
 
 def test_threads_that_launch_at_once_take_turns():

@@ -160,14 +160,11 @@ class Trainer:
             self.store.mark_best()  # the run may have died between saving and marking
 
     def _train(self, stopped: Callable[[], bool]) -> bool:
-        from ..kernels.jit import launch  # imports numba
-
         self.model.train()
         with closing(self._batches()) as batches, detect_anomaly() if self.plan.anomaly else nullcontext():
             before = time.perf_counter()
             for batch in batches:
-                with launch():  # BLAS is told once a step to keep to one thread, not once a kernel
-                    self._step(batch)
+                self._step(batch)
                 self.at.seconds += time.perf_counter() - before
                 self._report()
                 self._evaluate_and_save()
