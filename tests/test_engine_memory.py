@@ -156,3 +156,49 @@ def test_nothing_is_kept_without_gradients():
         op = Mul()
         op(ts.ones(2, requires_grad=True), ts.ones(2))
     assert "_saved" not in op.__dict__
+
+
+def address(t):
+    return t.data.__array_interface__["data"][0]
+
+
+def test_a_gradient_that_nobody_else_holds_becomes_grad_without_a_copy():
+    x = ts.randn(5, 4, requires_grad=True)
+    seen = []
+    x.register_hook(lambda g: seen.append(address(g)))
+    ts.nn.functional.relu(x).sum().backward()
+    assert address(x.grad) == seen[0]
+
+
+@pytest.mark.parametrize("case", ["two leaves", "the caller's", "a hook's", "a view"])
+def test_a_gradient_that_somebody_holds_is_copied(case):
+    x, y, kept = ts.randn(5, 4, requires_grad=True), ts.randn(5, 4, requires_grad=True), []
+    gy = ts.randn(5, 4)
+    if case == "a hook's":
+        x.register_hook(kept.append)
+        ts.nn.functional.relu(x).sum().backward()
+    elif case == "the caller's":
+        (x + 0.0).backward(gy)
+        kept = [gy]
+    elif case == "a view":
+        z = x.reshape(20)
+        z.register_hook(kept.append)
+        (z * 2).sum().backward()
+    else:
+        (x + y).backward(gy)
+        kept = [gy, y.grad]
+    before = [t.numpy().copy() for t in kept]
+    x.grad.data[:] = 7
+    for t, values in zip(kept, before, strict=True):
+        np.testing.assert_array_equal(t.numpy(), values)
+
+
+def test_both_walks_of_a_graph_that_is_kept_add_up():
+    x = ts.randn(5, 4, requires_grad=True)
+    y = (x * x).sum()
+    y.backward(retain_graph=True)
+    first = x.grad.numpy().copy()
+    x.grad = None
+    y.backward(retain_graph=True)
+    y.backward()
+    np.testing.assert_array_equal(x.grad.numpy(), 2 * first)

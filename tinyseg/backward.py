@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable, Sequence
+from sys import getrefcount
 from typing import Any
+
+import numpy as np
 
 from . import anomaly, hooks
 from .devices import array_module
@@ -34,11 +37,30 @@ def backward(
     chosen = None if inputs is None else {_edge_of(t, "backward"): t for t in _listed(inputs)}
     seeds = _seeds("backward", "grad_tensors", _listed(tensors), grad_tensors)
     targets = None if chosen is None else set(chosen)
-    for edge, g in _walk(seeds, targets, keep=bool(retain_graph), record=False).items():
+    found = _walk(seeds, targets, keep=bool(retain_graph), record=False)
+    for edge in list(found):
         t = edge if chosen is None else chosen.get(edge)
         if isinstance(t, Tensor):
-            hooks.add_to_grad(t, g)
+            alone = _is_alone(found, edge)
+            hooks.add_to_grad(t, found.pop(edge), alone)
             hooks.accumulated(t)
+
+
+def _is_alone(found: dict[Any, Tensor], edge: Any) -> bool:
+    """Whether a gradient's memory is held by nobody but `found`: then it may become `.grad` as it is."""
+    counts, a = _holders(found, edge), found[edge].data
+    if a.base is None:
+        return counts[:2] == _ALONE[:2]
+    whole = type(a.base) is type(a) and a.base.base is None and a.base.nbytes == a.nbytes  # reshaped on its way
+    return whole and counts == _ALONE
+
+
+def _holders(found: dict[Any, Tensor], edge: Any) -> tuple[int, ...]:
+    """References to a gradient, to its array, and to what that is a view of."""
+    return getrefcount(found[edge]), getrefcount(found[edge].data), getrefcount(found[edge].data.base)
+
+
+_ALONE = _holders({0: Tensor(np.zeros((1, 1)).reshape(1))}, 0)  # measured: interpreters count differently
 
 
 def _edge_of(t: Tensor, caller: str) -> Edge:

@@ -97,9 +97,12 @@ def _retain(kept_for: weakref.ref[Tensor], g: Tensor) -> None:
         add_to_grad(t, g)
 
 
-def add_to_grad(t: Tensor, g: Tensor) -> None:
-    """Add a gradient to `.grad`, which is an array of its own and has no graph."""
-    t.grad = Tensor(g.data.copy() if t.grad is None else t.grad.data + g.data)
+def add_to_grad(t: Tensor, g: Tensor, alone: bool = False) -> None:
+    """Add a gradient to `.grad`, which is an array of its own and has no graph; `alone`: nobody else holds g."""
+    if t.grad is None:
+        t.grad = Tensor(g.data if alone else g.data.copy())
+    else:
+        t.grad = Tensor(t.grad.data + g.data)
 
 
 def _of_slot(edge: tuple[Op, int]) -> Hooks:
