@@ -18,6 +18,13 @@ def quiet(module, example):
     return nn.summary(module, example, Console(file=io.StringIO()))
 
 
+@pytest.mark.parametrize("layer", [nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d])
+def test_adaptive_pooling_sees_its_longest_window(layer):
+    result = quiet(nn.Sequential(nn.Conv2d(1, 1, 3), layer((3, 1))), (1, 1, 12, 8))  # from 10x6: rows 0-3, 3-6, 6-9
+    assert result.layers[1].field.size == (4 + 2, 6 + 2)
+    assert result.layers[1].field.step == (10 / 3, 6)
+
+
 def test_small_network_by_hand():
     net = nn.Sequential(
         nn.Conv2d(3, 8, 3, padding=1),

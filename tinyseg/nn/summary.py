@@ -20,7 +20,7 @@ from typing import Any, Literal
 from ..creation import zeros
 from ..engine import Edge, Op, Tensor, enable_grad, observing
 from ..errors import ArgumentError
-from ..ops import conv, linalg, pool, reduce, resize
+from ..ops import attention, conv, linalg, pool, reduce, resize
 from ..recompute import Keeper
 from .conv import Conv2d, ConvTranspose2d, Linear
 from .module import Module, Parameter
@@ -205,6 +205,10 @@ def _after(op: Op, before: Field) -> Field:
     if isinstance(op, conv.Conv2d):
         g = op.geometry
         return before.then(_reach(g.dilation, op.kernel_size), g.stride)
+    if isinstance(op, pool.AdaptiveMaxPool2d | pool.AdaptiveAvgPool2d):
+        output = op.geometry if isinstance(op, pool.AdaptiveMaxPool2d) else op.output
+        axes = list(zip(op.size, output, strict=True))
+        return before.then([_share(*axis) - 1 for axis in axes], [size / out for size, out in axes])
     if isinstance(op, pool.MaxPool2d | pool.AvgPool2d):
         p = op.geometry
         return before.then(_reach(p.dilation, p.kernel_size), p.stride)
@@ -215,9 +219,15 @@ def _after(op: Op, before: Field) -> Field:
     if isinstance(op, resize.Resize):
         taps = (op.rows, op.columns)
         return before.then([len(t.by_output.weight) - 1 for t in taps], [t.in_size / t.out_size for t in taps])
-    if isinstance(op, linalg.MatMul) or (isinstance(op, reduce.Sum | reduce.Amax) and max(op.axes, default=0) > 1):
+    spread = isinstance(op, reduce.Sum | reduce.Amax) and max(op.axes, default=0) > 1
+    if spread or isinstance(op, linalg.MatMul | linalg.Linear | attention.Attention):
         return Field((math.inf, math.inf), before.step)
     return before
+
+
+def _share(size: int, out: int) -> int:
+    """The longest of `out` windows that share out an axis."""
+    return max(-(-(i + 1) * size // out) - i * size // out for i in range(out))
 
 
 def _reach(dilation: Sequence[int], kernel_size: Sequence[int]) -> list[int]:
