@@ -207,8 +207,8 @@ def _after(op: Op, before: Field) -> Field:
         return before.then(_reach(g.dilation, op.kernel_size), g.stride)
     if isinstance(op, pool.AdaptiveMaxPool2d | pool.AdaptiveAvgPool2d):
         output = op.geometry if isinstance(op, pool.AdaptiveMaxPool2d) else op.output
-        axes = list(zip(op.size, output, strict=True))
-        return before.then([_share(*axis) - 1 for axis in axes], [size / out for size, out in axes])
+        sizes = list(zip(op.size, output, strict=True))
+        return before.then([_share(*pair) - 1 for pair in sizes], [size / out for size, out in sizes])
     if isinstance(op, pool.MaxPool2d | pool.AvgPool2d):
         p = op.geometry
         return before.then(_reach(p.dilation, p.kernel_size), p.stride)
