@@ -14,9 +14,10 @@ from typing import NamedTuple
 import numba
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 
 from benchmarks.harness import FEWEST, MOST, Row, Run, medians, milliseconds
-from tinyseg.kernels import jit, simd
+from tinyseg.kernels import simd
 
 __all__ = ["COLUMNS", "Ceilings", "Goal", "ceilings", "cells", "conditions", "markdown", "number", "summary", "write"]
 
@@ -50,7 +51,7 @@ def ceilings() -> Ceilings:
         run()
         return medians([run], milliseconds, seconds=0.5)[0]
 
-    with jit.blas_pools().limit(limits=threads):
+    with threadpool_limits(threads, user_api="blas"):
         product = best(lambda: a @ a)
     return Ceilings(2 * SIZE**3 / product / 1e6, 2 * source.nbytes / best(lambda: target.copy_(source)) / 1e6)
 
