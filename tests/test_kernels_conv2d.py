@@ -99,7 +99,7 @@ def test_float32_is_within_its_rounding(problem):
 
 # Large enough for several blocks on every thread, with a rest; several samples in a block; one row above a block.
 BLOCKS = {
-    "rows of large images": (3, 5, 6, (37, 70), (3, 3), ConvGeometry((1, 1), ((1, 1), (1, 1)))),
+    "rows of large images": (3, 9, 10, (37, 70), (3, 3), ConvGeometry((1, 1), ((1, 1), (1, 1)))),
     "many small images": (29, 3, 4, (7, 5), (3, 3), ConvGeometry((1, 1), ((1, 1), (1, 1)))),
     "a row longer than a block": (2, 3, 2, (3, 700), (3, 3), ConvGeometry((1, 1), ((1, 1), (0, 1)))),
     "shifts, last block short": (2, 6, 5, (43, 65), (3, 4), ConvGeometry((1, 1), ((1, 2), (0, 3)))),
@@ -108,11 +108,11 @@ BLOCKS = {
     "shifts from and onto one channel": (2, 1, 5, (17, 33), (3, 3), ConvGeometry((1, 1), ((1, 1), (1, 1)))),
     "more outputs than dots take": (2, 3, 133, (12, 16), (3, 3), ConvGeometry()),
     "padding wider than the image": (2, 5, 4, (3, 9), (2, 3), ConvGeometry((1, 1), ((6, 5), (11, 12)))),
-    "groups": (3, 15, 15, (21, 33), (3, 2), ConvGeometry((2, 1), ((1, 0), (2, 1)), (1, 2), 3)),
+    "groups": (3, 30, 30, (21, 33), (3, 2), ConvGeometry((2, 1), ((1, 0), (2, 1)), (1, 2), 3)),
     "stride 3": (4, 4, 5, (40, 31), (4, 2), ConvGeometry((3, 3), ((0, 2), (1, 1)))),
     "depthwise": (3, 4, 4, (19, 35), (3, 5), ConvGeometry((2, 1), ((1, 1), (2, 2)), (1, 1), 4)),
     "depthwise, two outputs a channel": (2, 3, 6, (9, 9), (3, 3), ConvGeometry(groups=3)),
-    "1x1": (5, 7, 9, (11, 13), (1, 1), ConvGeometry()),
+    "1x1": (5, 11, 9, (11, 13), (1, 1), ConvGeometry()),
     "1x1 in groups, one image": (1, 8, 6, (15, 9), (1, 1), ConvGeometry(groups=2)),
     "1x1 with padding": (2, 3, 3, (6, 6), (1, 1), ConvGeometry((1, 1), ((1, 0), (0, 1)))),
     "1x1 with stride": (2, 3, 3, (9, 9), (1, 1), ConvGeometry((2, 2))),

@@ -60,12 +60,12 @@ def _algorithm(
     name = chosen("conv2d")
     if name is not None and ALGORITHMS[name].applies(geometry, weight_shape):
         return ALGORITHMS[name]
-    fast = cpu_winograd_2x2 if full_accuracy() else cpu_winograd_4x4
-    pays = x.dtype == np.float32 and fast.applies(geometry, weight_shape)
-    pays = pays and fast.pays(len(x), channels, size, weight)
-    if cpu_shifts.pays(channels, outputs // geometry.groups, stride, weight, pays):
+    if cpu_shifts.pays(channels, outputs // geometry.groups, stride, weight):
         return cpu_shifts
-    return fast if pays else cpu_implicit
+    fast = cpu_winograd_2x2 if full_accuracy() else cpu_winograd_4x4
+    if x.dtype == np.float32 and fast.applies(geometry, weight_shape) and fast.pays(len(x), channels, size, weight):
+        return fast
+    return cpu_implicit
 
 
 def _correlate(
