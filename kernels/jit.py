@@ -40,7 +40,7 @@ JIT = not _config.DISABLE_JIT  # False under NUMBA_DISABLE_JIT=1: kernels run as
 FASTMATH = {"contract", "reassoc", "nsz"}
 
 F = TypeVar("F", bound=Callable[..., Any])
-_turn = threading.Lock()  # workqueue aborts the process when two threads enter it; OpenMP would start a second pool
+_turn = threading.RLock()  # workqueue aborts the process when two threads enter it; OpenMP would start a second pool
 _launched = False  # whether this process has a thread pool,
 _orphaned = False  # or its parent had one when it was forked
 

@@ -105,10 +105,7 @@ def machine_code(write: Callable[..., None]) -> Callable[..., None]:
     target = binding.Target.from_triple(module.triple).create_target_machine(
         cpu=binding.get_host_cpu_name(), features=_FEATURES.flatten(), opt=3, jit=True
     )
-    parsed = binding.parse_assembly(str(module))
-    passes = binding.create_pass_builder(target, binding.create_pipeline_tuning_options(speed_level=2))
-    passes.getModulePassManager().run(parsed, passes)  # unrolls: only then do all sums of a tile stay in registers
-    engine = binding.create_mcjit_compiler(parsed, target)
+    engine = binding.create_mcjit_compiler(binding.parse_assembly(str(module)), target)
     engine.finalize_object()
     for element in _ELEMENTS:
         symbol = _symbol(write, element)

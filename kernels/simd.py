@@ -27,9 +27,9 @@ from numba.core import cgutils
 from numba.extending import intrinsic, models, overload, register_model
 
 from .jit import JIT, serial
-from .machine import BYTES, INT, REGISTERS, Code
+from .machine import BYTES, INT, Code
 
-__all__ = ["BYTES", "REGISTERS", "address", "by_length", "lanes", "load", "load_at", "load_many", "store", "store_at",
+__all__ = ["BYTES", "address", "by_length", "lanes", "load", "load_at", "load_many", "store", "store_at",
            "store_many", "whole", "whole_registers"]  # fmt: skip
 
 

@@ -1,10 +1,12 @@
-"""The two inner loops of every product and convolution: a tile of sums in registers, and a transpose.
+"""The inner loops of every product and convolution: a tile of sums in registers, a dot product, and a transpose.
 
     add_products     c[i, j] += Σ_k a[i, k]·b[k, j], the operands laid out by tables of offsets
+    dot              Σ a[i]·b[i]
     widen, narrow    channels to the last axis, in whole registers, and back
 
-They are written in LLVM's language (`machine.py`): a compiler that is given the loops in numba moves the sums of a tile
-to and from memory, and then a core does a third of what it can. Import it only from modules with kernels.
+The tile and the transposes are written in LLVM's language (`machine.py`): a compiler that is given the loops in numba
+moves the sums of a tile to and from memory, and then a core does a third of what it can. Import it only from modules
+with kernels.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from .jit import JIT, serial
 from .machine import BYTES, INT, REGISTERS, Code, call, machine_code
 from .simd import address
 
-__all__ = ["add_products", "evenly", "narrow", "widen"]
+__all__ = ["TILE_ROWS", "TILE_VECTORS", "add_products", "dot", "evenly", "narrow", "widen"]
 
 # TILE_ROWS x TILE_VECTORS registers hold the sums of a tile; beside them stand a row of b and a column of a. With one
 # register too few a tile is at half its speed.
@@ -150,6 +152,15 @@ def add_products(a, a_start, a_row, a_at, b, b_start, b_at, c, c_start, c_row, r
                 add_tile(height, last - first, a, a_start, a_row, i, a_at, b, b_start + j, b_at,
                           c, c_start + j, c_row, keep)  # fmt: skip
                 i += height
+
+
+@serial
+def dot(a, b):
+    """Σ a[i]·b[i] over the elements of a: for one row of the result, where a tile would be mostly empty."""
+    total = a.dtype.type(0)
+    for i in range(len(a)):
+        total += a[i] * b[i]
+    return total
 
 
 # ---------------------------------------------------------------- transposes

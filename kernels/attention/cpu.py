@@ -15,6 +15,7 @@ from ..elementwise.exponential import exp
 from ..jit import parallel, prange, serial
 from ..panels import add_panels, copy_panels
 from ..simd import BYTES, whole, whole_registers
+from ..softmax.cpu_loss import LANES, largest_of
 
 __all__ = ["forward", "grad"]
 
@@ -79,7 +80,7 @@ def _attend(q, k, v, y, top, total, first, last, scale, causal, block):
     copy_panels(k.reshape(-1), 0, 1, size, size, source, keys)
     copy_panels(v.reshape(-1), 0, breadth, 1, source, breadth, values)
     rows, scores = np.empty(block * size, y.dtype), np.empty(block * pitch, y.dtype)
-    sums = np.empty(block * line, y.dtype)
+    sums, lanes = np.empty(block * line, y.dtype), np.empty(LANES, y.dtype)
     for start in range(first, last, block):
         high = min(block, last - start)
         seen = min(source, start + high) if causal else source
@@ -87,7 +88,7 @@ def _attend(q, k, v, y, top, total, first, last, scale, causal, block):
         add_panels(rows, 0, size, 1, high, size, keys, size, source, scores, pitch, seen, 0)
         for i in range(high):
             here = min(seen, start + i + 1) if causal else seen
-            top[start + i], total[start + i] = _exponentials(scores[i * pitch : i * pitch + seen], here)
+            top[start + i], total[start + i] = _exponentials(scores[i * pitch : i * pitch + seen], here, lanes)
         add_panels(scores, 0, pitch, 1, high, seen, values, source, breadth, sums, line, breadth, 0)
         for i in range(high):
             _put(sums[i * line : i * line + breadth], 1 / total[start + i], y[start + i])
@@ -160,26 +161,14 @@ def _put(source, factor, target):
 
 
 @serial
-def _exponentials(row, seen):
+def _exponentials(row, seen, lanes):
     """row = e^(row − top), and 0 from `seen` on; returns top, the largest, and the total."""
-    lane = BYTES // row.itemsize
-    largest = row[0]
-    if seen >= lane:
-        best = row[:lane].copy()
-        for first in range(lane, seen - lane + 1, lane):
-            some = row[first : first + lane]
-            for j in range(lane):
-                best[j] = some[j] if some[j] > best[j] else best[j]
-        for j in range(lane):
-            largest = best[j] if best[j] > largest else largest
-    for j in range(seen // lane * lane, seen):
-        largest = row[j] if row[j] > largest else largest
-    total = row.dtype.type(0)
+    top, total = largest_of(row[:seen], lanes), row.dtype.type(0)
     for j in range(seen):
-        row[j] = exp(row[j] - largest)
+        row[j] = exp(row[j] - top)
         total += row[j]
     row[seen:] = 0
-    return largest, total
+    return top, total
 
 
 @serial

@@ -1,11 +1,11 @@
 """Convolution on the CPU: the versions, and which of them takes which convolution.
 
     direct      the definition, row by row
-    im2col      columns, and one product with BLAS
+    im2col      columns, and one matrix product
     implicit    the same product, its columns read in place
     shifts      and with pixels in the lanes of a register, not channels         all of these: any convolution
-    winograd2x2   16 multiplications where the others have 36
-    winograd4x4   36 where they have 144                                         3x3, stride 1, one group
+    winograd2x2 16 multiplications where the others have 36
+    winograd4x4 36 where they have 144                                           3x3, stride 1, one group
 
 Each is a module with `applies(geometry, weight_shape)`,
 

@@ -1,4 +1,4 @@
-"""Version 2, columns: im2col, then one matrix product with BLAS. How convolution is taught, and how it used to be done.
+"""Version 2, columns: im2col, then one matrix product. How convolution is taught, and how it used to be done.
 
     y = w · im2col(x)            gx = col2im(wᵀ · gy)            gw = Σ_n gy · im2col(x)ᵀ
 

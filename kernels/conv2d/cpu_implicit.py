@@ -27,7 +27,7 @@ from ..jit import parallel, prange
 from ..simd import BYTES, load, store, whole
 from ..tiles import add_products, evenly, narrow, widen
 from . import ConvGeometry, Pair
-from .rows import copy_block
+from .rows import apart, copy_block
 from .taps import backward_axis, forward_axis
 
 __all__ = ["applies", "correlate", "correlate_weight"]
@@ -86,8 +86,7 @@ def _plan(
         blocks = max(round(size[0] * size[1] / PIXELS), -(-2 * threads // max(1, batch)))
         images, rows = 1, -(-steps // max(1, min(blocks, steps)))
     height, pitch = (rows - 1) * down.step + down.span, (across - 1) * right.step + right.span
-    plane = height * pitch
-    plane += 16 * (plane % 256 == 0)  # channels a power of two apart would share a line of the cache
+    plane = apart(height, pitch)
     high = min(rows * down.every, size[0])
     origin, widths, windows, places, taps, weights = [], [], [], [], [], []
     for above, first_row, p, hearing_h in down.phases(high):

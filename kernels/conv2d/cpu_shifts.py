@@ -1,4 +1,4 @@
-"""Version 4, shifts: neighbouring pixels in the lanes of a register, for one or a few output channels.
+"""Version 4, shifts: neighbouring pixels in the lanes of a register, for few output channels.
 
 Version 3 has the output channels there, and with one of them (depthwise, a mask) wastes all lanes but one. Read as one
 long row, an output plane is a sum of shifted copies of the input planes:
@@ -18,11 +18,11 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-from ..jit import parallel, prange, serial
+from ..jit import parallel, prange
 from ..simd import BYTES
-from ..tiles import TILE_ROWS, add_products, evenly
+from ..tiles import TILE_ROWS, add_products, dot, evenly
 from . import ConvGeometry, Pair
-from .rows import copy_block
+from .rows import apart, copy_block, place_row
 from .taps import backward_axis, forward_axis
 
 __all__ = ["applies", "correlate", "correlate_weight", "pays"]
@@ -40,8 +40,8 @@ def pays(channels: int, outputs: int, stride: Pair, weight: bool) -> bool:
 
     A stride is paid with sums that nobody wants; the adjoint has none.
     """
-    apart = stride[0] * stride[1]
-    return outputs == 1 and (apart == 1 or channels == 1) if weight else outputs * apart <= 8
+    sums = stride[0] * stride[1]  # for each that is wanted
+    return outputs == 1 and (sums == 1 or channels == 1) if weight else outputs * sums <= 8
 
 
 class Plan(NamedTuple):
@@ -77,8 +77,7 @@ def _plan(
     fitting = (BLOCK // max(1, channels * pitch) - down.span) // down.step + 1
     rows = max(1, min(steps, fitting, -(-steps // tasks)))
     height = (rows - 1) * down.step + down.span
-    plane = height * pitch
-    plane += 16 * (plane % 256 == 0)  # channels a power of two apart would share a line of the cache
+    plane = apart(height, pitch)
     each = (1, outputs) if adjoint else (channels, 1)  # w is (channels, outputs, ...) where it is read backwards
     c, size_of = np.arange(channels)[:, None, None], kernel_size[0] * kernel_size[1]
     origins, columns, taps, weights, covered = [], [], [], [], 0
@@ -96,17 +95,6 @@ def _plan(
     return Plan(rows, steps, down.first, right.first, height, pitch, plane, (down.step, right.step),
                 (down.every, right.every), np.array(origins, np.int64).reshape(-1, 2), np.array(columns, np.int64), tap,
                 weight, bounds, o * each[0] * size_of, covered == size[0] * size[1])  # fmt: skip
-
-
-@serial
-def _place(source, step, bias, target, every, count):
-    """target[j·every] = source[j·step] + bias for j < count."""
-    if step == every == 1:  # said apart, because only contiguous rows vectorise
-        for j in range(count):
-            target[j] = source[j] + bias
-    else:
-        for j in range(count):
-            target[j * every] = source[j * step] + bias
 
 
 @parallel
@@ -139,7 +127,7 @@ def _correlate(x, w, bias, plan, y, threads):
                     for i in range(many):
                         source = sums[o * length + i * step[0] * pitch :]
                         row = first * every[0] + origin[f, 0] + i * every[0]
-                        _place(source, step[1], bias[g, o], y[n, g * outputs + o, row, origin[f, 1] :], every[1],
+                        place_row(source, step[1], bias[g, o], y[n, g * outputs + o, row, origin[f, 1] :], every[1],
                                columns[f])  # fmt: skip
 
 
@@ -155,14 +143,6 @@ def correlate(
     y = (np.empty if plan.covers else np.zeros)((len(x), groups * outputs, *size), x.dtype)
     _correlate(x, w.reshape(groups, -1), b, plan, y, threads)
     return y
-
-
-@serial
-def _dot(a, b):
-    total = a.dtype.type(0)
-    for i in range(len(a)):
-        total += a[i] * b[i]
-    return total
 
 
 @parallel
@@ -182,10 +162,12 @@ def _correlate_weight(x, gy, plan, gw, threads):
                 copy_block(x, n, 1, g * channels, channels, top + first * step[0], left, height, pitch, plane, 0, block)
                 many = min(rows, steps - first)
                 for i in range(many):
-                    _place(gy[n, filter, first + i], 1, x.dtype.type(0), spread[i * step[0] * pitch :], step[1], width)
+                    place_row(
+                        gy[n, filter, first + i], 1, x.dtype.type(0), spread[i * step[0] * pitch :], step[1], width
+                    )
                 length = (many - 1) * step[0] * pitch + (width - 1) * step[1] + 1
                 for k in range(len(tap)):
-                    gw[g, o, k] += _dot(spread[:length], block[tap[k] :])
+                    gw[g, o, k] += dot(spread[:length], block[tap[k] :])
 
 
 def correlate_weight(x: np.ndarray, gy: np.ndarray, geometry: ConvGeometry, kernel_size: Pair) -> np.ndarray | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ..jit import serial
 
-__all__ = ["add_row", "copy_block", "copy_row", "inside"]
+__all__ = ["add_row", "apart", "copy_block", "copy_row", "inside", "place_row"]
 
 
 @serial
@@ -30,6 +30,17 @@ def copy_row(source, step, target):
 
 
 @serial
+def place_row(source, step, bias, target, every, count):
+    """target[j·every] = source[j·step] + bias for j < count."""
+    if step == every == 1:
+        for j in range(count):
+            target[j] = source[j] + bias
+    else:
+        for j in range(count):
+            target[j * every] = source[j * step] + bias
+
+
+@serial
 def add_row(weight, source, step, target, every, count):
     """target[j·every] += weight · source[j·step] for j < count."""
     if step == every == 1:
@@ -38,6 +49,12 @@ def add_row(weight, source, step, target, every, count):
     else:
         for j in range(count):
             target[j * every] += weight * source[j * step]
+
+
+def apart(height: int, pitch: int) -> int:
+    """From one channel of a block to the next: a power of two apart they would share a line of the cache."""
+    plane = height * pitch
+    return plane + 16 * (plane % 256 == 0)
 
 
 @serial

@@ -1,8 +1,8 @@
 """Element-wise kernels on the CPU: serial loops over a chunk, and one parallel loop over the chunks of a
 large array.
 
-A launch on numba's pool costs some 50 us, the time of about `CHUNK` simple operations: smaller arrays are
-done by the caller's own thread. The kind of activation is a number tested once per chunk, so that all of them
+Waking numba's pool costs about as much as `CHUNK` simple operations: smaller arrays are done by the caller's own
+thread. The kind of activation is a number tested once per chunk, so that all of them
 share one compilation.
 """
 

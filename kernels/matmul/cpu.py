@@ -16,7 +16,7 @@ from ..backend import HALF_TYPES, narrow
 from ..jit import parallel, prange, serial
 from ..panels import PANEL, copy_panels
 from ..simd import BYTES, whole_registers
-from ..tiles import add_products, evenly, widen
+from ..tiles import add_products, dot, evenly, widen
 
 __all__ = ["matmul"]
 
@@ -135,12 +135,8 @@ def _dots(a, a_start, a_row, b, b_start, b_column, y, y_start, y_row, rows, colu
     """The same for few rows of a and columns of b, all dense: each is read once, and nothing is copied."""
     for j in range(columns):
         for i in range(rows):
-            left = a[a_start + i * a_row : a_start + i * a_row + depth]
-            right = b[b_start + j * b_column : b_start + j * b_column + depth]
-            total = y.dtype.type(0)
-            for k in range(depth):
-                total += left[k] * right[k]
-            y[y_start + i * y_row + j] = total
+            row = a[a_start + i * a_row : a_start + i * a_row + depth]
+            y[y_start + i * y_row + j] = dot(row, b[b_start + j * b_column :])
 
 
 @serial

@@ -7,7 +7,16 @@ import numpy as np
 from ..elementwise.exponential import exp, log
 from ..jit import parallel, prange, serial
 
-__all__ = ["BLOCK", "block_sums", "cross_entropy", "cross_entropy_grad", "row_sums", "scaled_exp"]
+__all__ = [
+    "BLOCK",
+    "LANES",
+    "block_sums",
+    "cross_entropy",
+    "cross_entropy_grad",
+    "largest_of",
+    "row_sums",
+    "scaled_exp",
+]
 
 BLOCK = 256  # pixels taken at a time
 ROWS = 8
@@ -35,7 +44,7 @@ def cross_entropy_grad(
 @serial
 def row_sums(x, y):
     """max x and Σ e^(x − max), the exponentials left in y."""
-    largest, total = _largest(x, y), x.dtype.type(0)
+    largest, total = largest_of(x, y), x.dtype.type(0)
     for k in range(x.size):
         y[k] = exp(x[k] - largest)
         total += y[k]
@@ -43,10 +52,10 @@ def row_sums(x, y):
 
 
 @serial
-def _largest(x, lanes):
+def largest_of(x, lanes):
     """The largest of a row, column by column of `LANES`: a NaN, which is passed over, keeps the compiler from doing so.
 
-    `lanes` is scratch of x's size.
+    `lanes` is scratch of x's size, or of `LANES` elements.
     """
     whole = x.size // LANES * LANES if x.size >= 2 * LANES else 0
     if whole > 0:
