@@ -47,7 +47,7 @@ def arrays(batch, channels, outputs, size, kernel, geometry, dtype=np.float64):
 
 
 def by_torch(x, w, bias, gy, geometry):
-    """(y, gx, gw) by PyTorch's convolution and autograd on the explicitly padded input."""
+    """What `by` gives, by PyTorch's convolution and autograd on the explicitly padded input."""
     x, w, bias, gy = (torch.from_numpy(a) for a in (x, w, bias, gy))
     x.requires_grad_()
     w.requires_grad_()
@@ -55,13 +55,21 @@ def by_torch(x, w, bias, gy, geometry):
     padded = torch.nn.functional.pad(x, (left, right, top, bottom))
     y = torch.nn.functional.conv2d(padded, w, bias, geometry.stride, 0, geometry.dilation, geometry.groups)
     gx, gw = torch.autograd.grad(y, [x, w], gy)
-    return y.detach().numpy(), gx.numpy(), gw.numpy()
+    shifted = gx + torch.from_numpy(per_channel(x)).to(gx)[:, None, None]
+    return [t.detach().numpy() for t in (y, torch.relu(y), gx, shifted, gw)]
+
+
+def per_channel(x):
+    return np.arange(1, 1 + x.shape[1], dtype=np.float64)
 
 
 def by(module, x, w, bias, gy, geometry):
+    """(y, max(y, 0), gx, gx with a bias, gw)"""
     return (
         module.forward(x, w, geometry, bias),
+        module.forward(x, w, geometry, bias, relu=True),
         module.grad_input(gy, w, geometry, x.shape[2:]),
+        module.grad_input(gy, w, geometry, x.shape[2:], per_channel(x).astype(x.dtype)),
         module.grad_weight(x, gy, geometry, w.shape[2:]),
     )
 
@@ -174,7 +182,7 @@ def test_what_is_not_finite_stays_with_the_taps_that_see_it():
     x, w, bias, gy, geometry = arrays(2, 3, 4, (16, 16), (3, 3), ConvGeometry((1, 1), ((1, 1), (1, 1))))
     x[0, 0, 5, 15] = np.nan
     gw = conv2d.grad_weight(x, gy, geometry, (3, 3))
-    expected = by_torch(x, w, bias, gy, geometry)[2]
+    expected = by_torch(x, w, bias, gy, geometry)[-1]
     assert np.isnan(expected[0, 0]).sum() == 6  # the column of taps one to the right never sees the last pixel
     np.testing.assert_array_equal(np.isnan(gw), np.isnan(expected))
     np.testing.assert_allclose(gw[:, 1:], expected[:, 1:], atol=1e-12)
@@ -195,7 +203,7 @@ def test_a_weight_that_is_not_finite_reaches_the_pixels_that_its_tap_sees(proble
     x, w, bias, gy, geometry = arrays(*problem[0], problem[1])
     w[1, 0, 0, -1] = bad
     gx = conv2d.grad_input(gy, w, geometry, x.shape[2:])
-    expected = by_torch(x, w, bias, gy, geometry)[1]
+    expected = by_torch(x, w, bias, gy, geometry)[2]
     assert 0 < np.isfinite(expected[0]).sum() < expected[0].size
     np.testing.assert_allclose(gx, expected, rtol=0, atol=1e-12)
 

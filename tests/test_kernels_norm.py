@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tinyseg.kernels import norm
@@ -58,6 +58,27 @@ def test_forward_equals_the_loops_and_pytorch(problem):
     torch64 = [None if a is None else torch.from_numpy(a) for a in (x64, w64, b64)]
     expected = F.batch_norm(torch64[0], None, None, torch64[1], torch64[2], training=True, eps=EPS)
     close(y, expected.numpy(), x, slack)
+    close(norm.normalize(x, mean, (var + EPS) ** -0.5, weight, bias, relu=True), F.relu(expected).numpy(), x, slack)
+
+
+@DRAWN
+@given(problems())
+def test_relu_and_its_gate_in_the_same_pass(problem):
+    x, gy, weight, bias = problem
+    inputs = [None if a is None else torch.from_numpy(a).requires_grad_() for a in as_double(x, weight, bias)]
+    y = F.batch_norm(inputs[0], None, None, inputs[1], inputs[2], training=True, eps=EPS)
+    assume(y.abs().min() > 1e-3)  # nearer to 0 float32 may come to lie on the other side
+    F.relu(y).backward(torch.from_numpy(gy).double())
+    mean, var = norm.moments(x)
+    rstd = (var + EPS) ** -0.5
+    got = norm.grad(gy, x, mean, rstd, weight, bias, relu=True)
+    statistics = [a.astype(np.float64) for a in (mean, rstd)]
+    loops = reference.grad(*as_double(gy, x), *statistics, *as_double(weight, bias), relu=True)
+    slack = 10 * (float(rstd.max()) ** 3 + 1)
+    for a, b, tensor in zip(got, loops, inputs, strict=True):
+        close(a, b, x, slack)
+        if tensor is not None:
+            close(a, tensor.grad.numpy(), x, slack)
 
 
 @DRAWN

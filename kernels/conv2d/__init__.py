@@ -56,17 +56,17 @@ def algorithms(geometry: ConvGeometry, shape: tuple[int, ...]) -> list[str]:
     return [name for name, version in ALGORITHMS.items() if version.applies(geometry, shape)]
 
 
-def forward(x: Any, w: Any, geometry: ConvGeometry, bias: Any = None) -> Any:
-    """y (N, O, OH, OW): the convolution of x with w, plus the bias of each output channel."""
-    return backend(__name__, x).forward(x, w, geometry, bias)
+def forward(x: Any, w: Any, geometry: ConvGeometry, bias: Any = None, relu: bool = False) -> Any:
+    """y (N, O, OH, OW): the convolution of x with w, plus the bias of each output channel; with `relu` max(y, 0)."""
+    return backend(__name__, x).forward(x, w, geometry, bias, relu)
 
 
-def grad_input(gy: Any, w: Any, geometry: ConvGeometry, input_size: Pair) -> Any:
+def grad_input(gy: Any, w: Any, geometry: ConvGeometry, input_size: Pair, bias: Any = None) -> Any:
     """gx (N, C, H, W) for `input_size` = (H, W): every gy spread by its window back onto the input.
 
-    Rows and columns that no window touches are zero.
+    Rows and columns that no window touches are zero. The bias (C,) of a transposed convolution is added.
     """
-    return backend(__name__, gy).grad_input(gy, w, geometry, input_size)
+    return backend(__name__, gy).grad_input(gy, w, geometry, input_size, bias)
 
 
 def grad_weight(x: Any, gy: Any, geometry: ConvGeometry, kernel_size: Pair) -> Any:

@@ -9,8 +9,8 @@
 
 Each is a module with `applies(geometry, weight_shape)`,
 
-    correlate(x, w, bias, geometry, size, adjoint)     the convolution of x with w, or its adjoint, onto `size`
-    correlate_weight(x, gy, geometry, kernel_size)     the gradient of w
+    correlate(x, w, bias, relu, geometry, size, adjoint)  the convolution of x with w, or its adjoint, onto `size`
+    correlate_weight(x, gy, geometry, kernel_size)        the gradient of w
 
 on C-contiguous arrays of float32 or float64. None instead of a result says that it is not finite, and that only a plain
 sum tells which pixels see what is not.
@@ -69,26 +69,31 @@ def _algorithm(
 
 
 def _correlate(
-    x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, geometry: ConvGeometry, size: Pair, adjoint: bool
+    x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, relu: bool, geometry: ConvGeometry, size: Pair, adjoint: bool
 ) -> np.ndarray:
+    bias = None if bias is None else native(bias)
     if adjoint and not np.isfinite(w.sum()):
         # A gather would multiply such a weight by the zeros around gy too, and NaN would reach pixels it never saw.
-        return cpu_columns.correlate(x, w, bias, geometry, size, adjoint)
+        return cpu_columns.correlate(x, w, bias, relu, geometry, size, adjoint)
     outputs = w.shape[1] * geometry.groups if adjoint else len(w)
     algorithm = _algorithm(x, outputs, size, geometry, w.shape[2:], (1, 1) if adjoint else geometry.stride, False)
-    y: np.ndarray | None = algorithm.correlate(x, w, bias, geometry, size, adjoint)
-    return cpu_implicit.correlate(x, w, bias, geometry, size, adjoint) if y is None else y
+    y: np.ndarray | None = algorithm.correlate(x, w, bias, relu, geometry, size, adjoint)
+    return cpu_implicit.correlate(x, w, bias, relu, geometry, size, adjoint) if y is None else y
 
 
-def forward(x: np.ndarray, w: np.ndarray, geometry: ConvGeometry, bias: np.ndarray | None = None) -> np.ndarray:
+def forward(
+    x: np.ndarray, w: np.ndarray, geometry: ConvGeometry, bias: np.ndarray | None = None, relu: bool = False
+) -> np.ndarray:
     """See the family's docstring."""
     size = output_size(x.shape[2:], w.shape[2:], geometry)
-    return narrow(_correlate(native(x), native(w), None if bias is None else native(bias), geometry, size, False), x)
+    return narrow(_correlate(native(x), native(w), bias, relu, geometry, size, False), x)
 
 
-def grad_input(gy: np.ndarray, w: np.ndarray, geometry: ConvGeometry, input_size: Pair) -> np.ndarray:
+def grad_input(
+    gy: np.ndarray, w: np.ndarray, geometry: ConvGeometry, input_size: Pair, bias: np.ndarray | None = None
+) -> np.ndarray:
     """See the family's docstring."""
-    return narrow(_correlate(native(gy), native(w), None, geometry, input_size, True), gy)
+    return narrow(_correlate(native(gy), native(w), bias, False, geometry, input_size, True), gy)
 
 
 def grad_weight(x: np.ndarray, gy: np.ndarray, geometry: ConvGeometry, kernel_size: Pair) -> np.ndarray:

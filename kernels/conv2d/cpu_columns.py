@@ -12,6 +12,7 @@ import numpy as np
 from ..im2col import col2im, im2col
 from ..matmul import matmul
 from . import ConvGeometry, Pair
+from .reference import finish
 
 __all__ = ["applies", "correlate", "correlate_weight"]
 
@@ -32,7 +33,7 @@ def _by_group(a: np.ndarray, groups: int) -> np.ndarray:
 
 
 def correlate(
-    x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, geometry: ConvGeometry, size: Pair, adjoint: bool
+    x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, relu: bool, geometry: ConvGeometry, size: Pair, adjoint: bool
 ) -> np.ndarray:
     """See `cpu`."""
     groups, kernel_size = geometry.groups, w.shape[2:]
@@ -42,10 +43,10 @@ def correlate(
         pixels = _by_group(_flat(x), groups)
         columns = matmul(matrices.swapaxes(2, 3), pixels)
         columns = columns.reshape(len(x), groups * columns.shape[2], columns.shape[3])
-        return col2im(columns, kernel_size, geometry, size)
+        return finish(col2im(columns, kernel_size, geometry, size), bias, relu)
     columns = _by_group(im2col(x, kernel_size, geometry), groups)
     y = matmul(matrices, columns).reshape(len(x), w.shape[0], *size)
-    return y if bias is None else y + bias[:, None, None]
+    return finish(y, bias, relu)
 
 
 def correlate_weight(x: np.ndarray, gy: np.ndarray, geometry: ConvGeometry, kernel_size: Pair) -> np.ndarray:

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..jit import parallel, prange
 from . import ConvGeometry, Pair, output_size
+from .reference import finish
 from .rows import add_row, inside
 from .taps import backward_axis, forward_axis
 
@@ -43,7 +44,7 @@ def _add_taps(x, w, down, right, step, origin, every, size, y):
 
 
 def correlate(
-    x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, geometry: ConvGeometry, size: Pair, adjoint: bool
+    x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, relu: bool, geometry: ConvGeometry, size: Pair, adjoint: bool
 ) -> np.ndarray:
     """See `cpu`."""
     axis = backward_axis if adjoint else forward_axis
@@ -52,15 +53,13 @@ def correlate(
     by_group = w.reshape(groups, len(w) // groups, *w.shape[1:])
     by_group = by_group.swapaxes(1, 2) if adjoint else by_group
     y = np.zeros((len(x), *by_group.shape[:2], *size), x.dtype)
-    if bias is not None:
-        y += bias.reshape(by_group.shape[:2])[..., None, None]
     images = x.reshape(len(x), groups, x.shape[1] // groups, *x.shape[2:])
     for above, r, p, rows in down.phases(size[0]):
         for before, s, q, columns in right.phases(size[1]):
             weights = np.ascontiguousarray(by_group[..., p[:, None], q])
             _add_taps(images, weights, above, before, (down.step, right.step), (r, s), (down.every, right.every),
                       (rows, columns), y)  # fmt: skip
-    return y.reshape(len(x), groups * y.shape[2], *size)
+    return finish(y.reshape(len(x), groups * y.shape[2], *size), bias, relu)
 
 
 @parallel

@@ -27,7 +27,7 @@ from ..jit import parallel, prange
 from ..simd import BYTES, load, store, whole
 from ..tiles import add_products, evenly, narrow, widen
 from . import ConvGeometry, Pair
-from .rows import apart, copy_block
+from .rows import apart, copy_block, rectify
 from .taps import backward_axis, forward_axis
 
 __all__ = ["applies", "correlate", "correlate_weight"]
@@ -113,7 +113,7 @@ def _plan(
 
 
 @parallel
-def _multiply(x, w, bias, plan, y, threads):
+def _multiply(x, w, bias, relu, plan, y, threads):
     """y = bias + the convolution of x with w (G, K, O/G), its and the bias's (G, O/G) last axis in whole registers.
 
     A thread takes a run of blocks: copy, multiply phase by phase, turn.
@@ -145,6 +145,8 @@ def _multiply(x, w, bias, plan, y, threads):
                     stop = min(k + DEPTH, bounds[f + 1])
                     add_products(block, 0, window[f], tap[k:stop], flat_w, g * depth * width, weight[k:stop],
                                  product, 0, place[f], pixels, width // lane, 1)  # fmt: skip
+            if relu:
+                rectify(product[: here * high * out_width * width])
             for i in range(here):
                 start = ((n + i) * y.shape[1] + g * outputs) * size + first * every * out_width
                 narrow(product, i * high * out_width * width, width, high * out_width, outputs, flat_y, start, size)
@@ -222,7 +224,7 @@ def _turn_weights(w, transposed, target):
 
 
 def correlate(
-    x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, geometry: ConvGeometry, size: Pair, adjoint: bool
+    x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, relu: bool, geometry: ConvGeometry, size: Pair, adjoint: bool
 ) -> np.ndarray:
     """See `cpu`."""
     threads, groups, kernel_size = numba.get_num_threads(), geometry.groups, w.shape[2:]
@@ -235,7 +237,7 @@ def correlate(
         b[:, :outputs] = bias.reshape(groups, outputs)
     y = np.empty((len(x), groups * outputs, *size), x.dtype)
     plan = _plan(len(x), inputs, size, width, kernel_size, geometry, adjoint, threads)
-    _multiply(x, turned, b, plan, y, threads)
+    _multiply(x, turned, b, relu, plan, y, threads)
     return y
 
 

@@ -22,7 +22,7 @@ from ..jit import parallel, prange
 from ..simd import BYTES
 from ..tiles import TILE_ROWS, add_products, dot, evenly
 from . import ConvGeometry, Pair
-from .rows import apart, copy_block, place_row
+from .rows import apart, copy_block, place_row, rectify
 from .taps import backward_axis, forward_axis
 
 __all__ = ["applies", "correlate", "correlate_weight", "pays"]
@@ -98,7 +98,7 @@ def _plan(
 
 
 @parallel
-def _correlate(x, w, bias, plan, y, threads):
+def _correlate(x, w, bias, relu, plan, y, threads):
     """y = bias + the convolution of x with the groups w (G, ·). A thread takes a run of blocks: copy, sum, place."""
     (rows, steps, top, left, height, pitch, plane, step, every, origin, columns, tap, weight, bounds, line,
      _) = plan  # fmt: skip
@@ -129,10 +129,13 @@ def _correlate(x, w, bias, plan, y, threads):
                         row = first * every[0] + origin[f, 0] + i * every[0]
                         place_row(source, step[1], bias[g, o], y[n, g * outputs + o, row, origin[f, 1] :], every[1],
                                columns[f])  # fmt: skip
+            if relu:
+                for o in range(outputs):
+                    rectify(y[n, g * outputs + o, first * every[0] : first * every[0] + high].reshape(-1))
 
 
 def correlate(
-    x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, geometry: ConvGeometry, size: Pair, adjoint: bool
+    x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, relu: bool, geometry: ConvGeometry, size: Pair, adjoint: bool
 ) -> np.ndarray:
     """See `cpu`."""
     threads, groups = numba.get_num_threads(), geometry.groups
@@ -140,8 +143,10 @@ def correlate(
     tasks = -(-threads // max(1, len(x) * groups))
     plan = _plan(tasks, inputs, outputs, size, w.shape[2:], geometry, adjoint)
     b = (np.zeros(groups * outputs, x.dtype) if bias is None else bias).reshape(groups, outputs)
-    y = (np.empty if plan.covers else np.zeros)((len(x), groups * outputs, *size), x.dtype)
-    _correlate(x, w.reshape(groups, -1), b, plan, y, threads)
+    y = np.empty((len(x), groups * outputs, *size), x.dtype)
+    if not plan.covers:
+        y[:] = b.reshape(-1, 1, 1)
+    _correlate(x, w.reshape(groups, -1), b, relu, plan, y, threads)
     return y
 
 

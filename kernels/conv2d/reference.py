@@ -8,7 +8,7 @@ import numpy as np
 
 from . import ConvGeometry, Pair, output_size
 
-__all__ = ["forward", "grad_input", "grad_weight", "window_taps"]
+__all__ = ["finish", "forward", "grad_input", "grad_weight", "window_taps"]
 
 
 def window_taps(size: Pair, kernel_size: Pair, geometry: ConvGeometry) -> Iterator[tuple[int, int, int, int, int, int]]:
@@ -29,23 +29,33 @@ def _channels(outputs: int, per_group: int, groups: int) -> Iterator[tuple[int, 
         yield o, slice(first, first + per_group)
 
 
-def forward(x: np.ndarray, w: np.ndarray, geometry: ConvGeometry, bias: np.ndarray | None = None) -> np.ndarray:
+def forward(
+    x: np.ndarray, w: np.ndarray, geometry: ConvGeometry, bias: np.ndarray | None = None, relu: bool = False
+) -> np.ndarray:
     """The sum over channels and taps, as the family's formula has it."""
     size = output_size(x.shape[2:], w.shape[2:], geometry)
     y = np.zeros((x.shape[0], w.shape[0], *size), x.dtype)
     for o, group in _channels(w.shape[0], w.shape[1], geometry.groups):
         for i, j, p, q, h, v in window_taps(x.shape[2:], w.shape[2:], geometry):
             y[:, o, i, j] += x[:, group, h, v] @ w[o, :, p, q]
-    return y if bias is None else y + bias[:, None, None]
+    return finish(y, bias, relu)
 
 
-def grad_input(gy: np.ndarray, w: np.ndarray, geometry: ConvGeometry, input_size: Pair) -> np.ndarray:
+def grad_input(
+    gy: np.ndarray, w: np.ndarray, geometry: ConvGeometry, input_size: Pair, bias: np.ndarray | None = None
+) -> np.ndarray:
     """The same loop with x and y trading places."""
     gx = np.zeros((gy.shape[0], w.shape[1] * geometry.groups, *input_size), gy.dtype)
     for o, group in _channels(w.shape[0], w.shape[1], geometry.groups):
         for i, j, p, q, h, v in window_taps(input_size, w.shape[2:], geometry):
             gx[:, group, h, v] += gy[:, o, i, j, None] * w[o, :, p, q]
-    return gx
+    return finish(gx, bias, False)
+
+
+def finish(y: np.ndarray, bias: np.ndarray | None, relu: bool) -> np.ndarray:
+    """The bias of each channel, then max(y, 0) if asked for."""
+    y = y if bias is None else y + bias[:, None, None]
+    return np.maximum(y, 0) if relu else y
 
 
 def grad_weight(x: np.ndarray, gy: np.ndarray, geometry: ConvGeometry, kernel_size: Pair) -> np.ndarray:

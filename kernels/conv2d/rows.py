@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ..jit import serial
 
-__all__ = ["add_row", "apart", "copy_block", "copy_row", "inside", "place_row"]
+__all__ = ["add_row", "apart", "copy_block", "copy_row", "inside", "place_row", "rectify"]
 
 
 @serial
@@ -49,6 +49,14 @@ def add_row(weight, source, step, target, every, count):
     else:
         for j in range(count):
             target[j * every] += weight * source[j * step]
+
+
+@serial
+def rectify(row):
+    """row = max(row, 0); NaN stays NaN."""
+    zero = row.dtype.type(0)
+    for j in range(row.size):
+        row[j] = zero if row[j] <= zero else row[j]
 
 
 def apart(height: int, pitch: int) -> int:

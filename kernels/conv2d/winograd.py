@@ -20,6 +20,7 @@ from ..jit import parallel, prange, serial
 from ..simd import BYTES, by_length, load, load_at, load_many, store, store_at, store_many, whole, whole_registers
 from ..tiles import add_products, evenly, narrow, widen
 from . import ConvGeometry, Pair
+from .rows import rectify
 from .winograd_axis import from_pixels, from_tile, from_window, to_pixels, to_window
 
 __all__ = ["applies", "correlate", "correlate_weight"]
@@ -141,7 +142,9 @@ def _read_pixels(gy, first, last, down, across, strip, half, at, values, every, 
 
 
 @serial
-def _write_pixels(values, every, bias, first, last, down, across, strip, half, at, doubt, y, like_pixels, like_values):
+def _write_pixels(
+    values, every, bias, relu, first, last, down, across, strip, half, at, doubt, y, like_pixels, like_values
+):
     """y = bias + Aᵀ M A for the rows of tiles first ≤ row < last."""
     outputs, height, width = y.shape[1:]
     m = len(like_pixels)
@@ -153,6 +156,8 @@ def _write_pixels(values, every, bias, first, last, down, across, strip, half, a
             tile = (row - first) * across + b
             _values_to_pixels(values, tile * o_width, every, o_width, half, bias, strip, at, doubt, like_pixels,
                               like_values)  # fmt: skip
+        if relu:
+            rectify(strip[: min(m, height - above) * width * o_width])
         narrow(strip, 0, o_width, min(m, height - above) * width, outputs, y.reshape(-1),
                (n * outputs * height + above) * width, height * width)  # fmt: skip
 
@@ -184,7 +189,7 @@ def _windows_to_values(w, at_o, at_c, at_tap, outputs, values, threads, like_val
 
 
 @parallel
-def _correlate(x, windows, bias, top, left, y, rows_per_block, threads, like_pixels, like_values):
+def _correlate(x, windows, bias, relu, top, left, y, rows_per_block, threads, like_pixels, like_values):
     """y[n, o, i, j] = bias[o] + Σ w[o, c, p, q] · x[n, c, i + p − top, j + q − left]; returns whether all is finite.
 
     `windows` ((m+2)², C, O) are the values of w, with o and bias in whole registers. A thread takes a run of blocks,
@@ -216,7 +221,7 @@ def _correlate(x, windows, bias, top, left, y, rows_per_block, threads, like_pix
                 add_products(values, i * tiles * c_width, each_tile, each_c, flat, i * channels * o_width,
                              each_window, sums, i * tiles * o_width, to_tile, (last - first) * across,
                              o_width // lane, 0)  # fmt: skip
-            _write_pixels(sums, tiles * o_width, bias, first, last, down, across, of_y, half, at, doubts[t], y,
+            _write_pixels(sums, tiles * o_width, bias, relu, first, last, down, across, of_y, half, at, doubts[t], y,
                           like_pixels, like_values)  # fmt: skip
     return not np.isnan(doubts).any()
 
@@ -305,7 +310,14 @@ def _rows_per_block(m: int, batch: int, size: Pair, channels: int, threads: int)
 
 
 def correlate(
-    m: int, x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, geometry: ConvGeometry, size: Pair, adjoint: bool
+    m: int,
+    x: np.ndarray,
+    w: np.ndarray,
+    bias: np.ndarray | None,
+    relu: bool,
+    geometry: ConvGeometry,
+    size: Pair,
+    adjoint: bool,
 ) -> np.ndarray | None:
     """See `cpu`; None where the result is not finite."""
     threads = numba.get_num_threads()
@@ -322,7 +334,7 @@ def correlate(
         b[:outputs] = bias
     y = np.empty((len(x), outputs, *size), x.dtype)
     rows = _rows_per_block(m, len(x), size, max(channels, outputs), threads)
-    return y if _correlate(x, values, b, top, left, y, rows, threads, like_pixels, like_values) else None
+    return y if _correlate(x, values, b, relu, top, left, y, rows, threads, like_pixels, like_values) else None
 
 
 def correlate_weight(

@@ -33,24 +33,32 @@ def normalize(
     rstd: np.ndarray,
     weight: np.ndarray | None = None,
     bias: np.ndarray | None = None,
+    relu: bool = False,
 ) -> np.ndarray:
-    """y = weight (x − mean) rstd + bias in a single pass."""
+    """y = weight (x − mean) rstd + bias in a single pass, with `relu` max(y, 0)."""
     wide = _planes(native(x))
     channels = _vectors(wide, mean, rstd, weight, bias)
-    return narrow(backend(__name__, x).normalize(wide, *channels).reshape(x.shape), x)
+    return narrow(backend(__name__, x).normalize(wide, *channels, relu).reshape(x.shape), x)
 
 
 def grad(
-    gy: np.ndarray, x: np.ndarray, mean: np.ndarray, rstd: np.ndarray, weight: np.ndarray | None = None
+    gy: np.ndarray,
+    x: np.ndarray,
+    mean: np.ndarray,
+    rstd: np.ndarray,
+    weight: np.ndarray | None = None,
+    bias: np.ndarray | None = None,
+    relu: bool = False,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(gx, gw, gb) of `normalize` where mean and rstd are those of x itself (training).
 
-    With x̂ = (x − mean) rstd: gb = Σ gy, gw = Σ gy x̂, gx = weight rstd (gy − gb / M − x̂ gw / M).
+    With x̂ = (x − mean) rstd: gb = Σ gy, gw = Σ gy x̂, gx = weight rstd (gy − gb / M − x̂ gw / M); with `relu` gy counts
+    only where y was not below 0, which alone depends on the bias.
     """
     assert gy.shape == x.shape, (gy.shape, x.shape)
     wide = _planes(native(x))
-    mean, rstd, weight, _ = _vectors(wide, mean, rstd, weight, None)
-    gx, gw, gb = backend(__name__, x).grad(_planes(native(gy)), wide, mean, rstd, weight)
+    vectors = _vectors(wide, mean, rstd, weight, bias)
+    gx, gw, gb = backend(__name__, x).grad(_planes(native(gy)), wide, *vectors, relu)
     return narrow(gx.reshape(x.shape), x), narrow(gw, x), narrow(gb, x)
 
 

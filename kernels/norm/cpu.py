@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..jit import parallel, prange
+from ..jit import parallel, prange, serial
 from . import cpu_columns
 from .cpu_groups import group_norm, group_norm_grad
-from .sums import combine, finish_sums, plane_moments, plane_sums
+from .sums import combine, finish_sums, plane_moments, plane_sums, rounded
 
 __all__ = ["grad", "grad_eval", "group_norm", "group_norm_grad", "moments", "normalize"]
 
@@ -27,24 +27,33 @@ def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean, var
 
 
-def normalize(x: np.ndarray, mean: np.ndarray, rstd: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
+def normalize(
+    x: np.ndarray, mean: np.ndarray, rstd: np.ndarray, weight: np.ndarray, bias: np.ndarray, relu: bool
+) -> np.ndarray:
     """See `kernels.norm.normalize`."""
     if x.shape[2] < SMALL:
-        return cpu_columns.normalize(x, mean, weight * rstd, bias)
+        y = cpu_columns.normalize(x, mean, weight * rstd, bias)
+        return np.maximum(y, 0, out=y) if relu else y
     y = np.empty_like(x)
-    _normalize(x, mean, weight * rstd, bias, y)
+    _normalize(x, mean, weight * rstd, bias, _floor(x, relu), y)
     return y
 
 
 def grad(
-    gy: np.ndarray, x: np.ndarray, mean: np.ndarray, rstd: np.ndarray, weight: np.ndarray
+    gy: np.ndarray, x: np.ndarray, mean: np.ndarray, rstd: np.ndarray, weight: np.ndarray, bias: np.ndarray, relu: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """See `kernels.norm.grad`."""
     if x.shape[2] < SMALL:
+        gy = np.where(normalize(x, mean, rstd, weight, bias, False) <= 0, x.dtype.type(0), gy) if relu else gy
         return cpu_columns.grad(gy, x, mean, rstd, weight)
     gx, (gw, gb) = np.empty_like(x), np.empty((2, *mean.shape), x.dtype)
-    _grad(gy, x, mean, rstd, weight, np.empty((2, *x.shape[:2])), gx, gw, gb)
+    _grad(gy, x, mean, rstd, weight, bias, _floor(x, relu), np.empty((2, *x.shape[:2])), gx, gw, gb)
     return gx, gw, gb
+
+
+def _floor(x: np.ndarray, relu: bool) -> np.floating:
+    """What y does not go below. Nothing compares with NaN, which therefore stands for no floor."""
+    return x.dtype.type(0 if relu else np.nan)
 
 
 def grad_eval(
@@ -71,21 +80,41 @@ def _moments(x, partial, mean, var):
 
 
 @parallel
-def _normalize(x, mean, scale, bias, y):
+def _normalize(x, mean, scale, bias, floor, y):
     # x - mean first: with the mean folded into the bias, a large offset would cancel in float32.
     channels = x.shape[1]
     for plane in prange(x.shape[0] * channels):
         n, c = plane // channels, plane % channels
         for i in range(x.shape[2]):
-            y[n, c, i] = (x[n, c, i] - mean[c]) * scale[c] + bias[c]
+            value = (x[n, c, i] - mean[c]) * scale[c] + bias[c]
+            y[n, c, i] = floor if value <= floor else value
+
+
+@rounded
+def _above(gy, x, mean, scale, bias, floor):
+    """gy where y was above the floor, else 0: y is computed once more, and comes out to the same bit."""
+    return type(gy)(0) if (x - mean) * scale + bias <= floor else gy
+
+
+@serial
+def _sums_above(gy, x, mean, scale, bias, floor):
+    """`plane_sums` of that part of gy."""
+    product, total = np.float64(0), np.float64(0)
+    for i in range(x.size):
+        g = _above(gy[i], x[i], mean, scale, bias, floor)
+        product += g * (x[i] - mean)
+        total += g
+    return product, total
 
 
 @parallel
-def _grad(gy, x, mean, rstd, weight, partial, gx, gw, gb):
+def _grad(gy, x, mean, rstd, weight, bias, floor, partial, gx, gw, gb):
     batch, channels, size = x.shape
     for plane in prange(batch * channels):
         n, c = plane // channels, plane % channels
-        partial[0, n, c], partial[1, n, c] = plane_sums(gy[n, c], x[n, c], mean[c])
+        partial[0, n, c], partial[1, n, c] = _sums_above(
+            gy[n, c], x[n, c], mean[c], weight[c] * rstd[c], bias[c], floor
+        )
     finish_sums(partial, rstd, gw, gb)
     share = x.dtype.type(1 / max(batch * size, 1))
     for plane in prange(batch * channels):
@@ -93,7 +122,8 @@ def _grad(gy, x, mean, rstd, weight, partial, gx, gw, gb):
         # gx = scale (gy - shift - slope (x - mean))
         scale, shift, slope = weight[c] * rstd[c], gb[c] * share, gw[c] * share * rstd[c]
         for i in range(size):
-            gx[n, c, i] = scale * (gy[n, c, i] - shift - slope * (x[n, c, i] - mean[c]))
+            g = _above(gy[n, c, i], x[n, c, i], mean[c], scale, bias[c], floor)
+            gx[n, c, i] = scale * (g - shift - slope * (x[n, c, i] - mean[c]))
 
 
 @parallel

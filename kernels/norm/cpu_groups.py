@@ -14,10 +14,7 @@ import numba
 import numpy as np
 
 from ..jit import parallel, prange, serial
-from .sums import plane_moments, plane_sums
-
-# Without fused multiply-adds: weight · gy is rounded before its mean is taken off, so that equal values cancel to 0.
-_rounded = numba.njit(cache=True, nogil=True)
+from .sums import plane_moments, plane_sums, rounded
 
 ALONE = 1 << 15  # elements up to which the caller's thread is done before others are awake
 
@@ -132,7 +129,7 @@ def _backward_channels(gy, x, gx, mean, rstd, weight, gw, gb):
         gb[k] += gy[k]
 
 
-@_rounded
+@rounded  # weight · gy before its mean is taken off, so that equal values cancel to 0
 def _multiply(a, b, y):
     for k in range(y.size):
         y[k] = a[k] * b[k]
@@ -152,7 +149,7 @@ def _backward_planes(gy, x, mean, rstd, weight, gx, gw, gb):
         _grad_plane(gy[k], x[k], mean, rstd, weight[k], shift, slope, gx[k])
 
 
-@_rounded
+@rounded
 def _grad_plane(gy, x, mean, rstd, weight, shift, slope, gx):
     for i in range(x.size):
         gx[i] = rstd * ((weight * gy[i] - shift) - slope * (x[i] - mean))

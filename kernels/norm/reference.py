@@ -21,6 +21,7 @@ def normalize(
     rstd: np.ndarray,
     weight: np.ndarray | None = None,
     bias: np.ndarray | None = None,
+    relu: bool = False,
 ) -> np.ndarray:
     """One channel after the other."""
     y = np.empty_like(x)
@@ -28,13 +29,20 @@ def normalize(
         w = 1 if weight is None else weight[c]
         b = 0 if bias is None else bias[c]
         y[:, c] = w * (x[:, c] - mean[c]) * rstd[c] + b
-    return y
+    return np.maximum(y, 0) if relu else y
 
 
 def grad(
-    gy: np.ndarray, x: np.ndarray, mean: np.ndarray, rstd: np.ndarray, weight: np.ndarray | None = None
+    gy: np.ndarray,
+    x: np.ndarray,
+    mean: np.ndarray,
+    rstd: np.ndarray,
+    weight: np.ndarray | None = None,
+    bias: np.ndarray | None = None,
+    relu: bool = False,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The chain rule through y, then x̂, then the variance and the mean, as in the batch norm paper."""
+    """The chain rule through max(y, 0), y, then x̂, then the variance and the mean, as in the batch norm paper."""
+    gy = np.where(normalize(x, mean, rstd, weight, bias) > 0, gy, 0) if relu else gy
     gx, gw, gb = grad_eval(gy, x, mean, rstd, weight)
     for c in range(x.shape[1]):
         w = 1 if weight is None else weight[c]

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import functools
+from types import ModuleType
 from typing import Any
 
-from .case import functional, normal
+import torch
+
+from .case import functional, normal, row
+
+
+def _rectified(m: ModuleType, *inputs: Any, **kwargs: Any) -> Any:
+    """`conv2d` with the ReLU in the same op."""
+    if m is torch:
+        return torch.relu(torch.nn.functional.conv2d(*inputs, **kwargs))
+    return m.nn.functional.conv2d(*inputs, **kwargs, relu=True)
 
 
 def convolution_rows() -> None:
@@ -39,6 +50,11 @@ def convolution_rows() -> None:
     functional("conv2d", "one pixel", normal(1, 1, 1, 1), normal(1, 1, 3, 3), padding=1)
     functional("conv2d", "frozen weight", normal(*x), normal(*w), options={"differentiable": (0,)})
     functional("conv2d", "frozen input", normal(*x), normal(*w), options={"differentiable": (1,)})
+    for label, (groups, stride) in {"": (1, 1), ", groups": (3, 2)}.items():
+        row(f"conv2d[relu{label}]", functools.partial(_rectified, groups=groups, stride=stride, padding=1),
+            normal(2, 3, 6, 5), normal(6, 3 // groups, 3, 3), normal(6))  # fmt: skip
+    row("conv2d[relu, bias only]", _rectified, normal(*x), normal(*w), normal(*b), differentiable=(2,))
+    row("conv2d[relu, input only]", _rectified, normal(*x), normal(*w), differentiable=(0,))
     functional("conv2d", "weight 9x9", normal(1, 1, 10, 11), normal(1, 1, 9, 9))
     x, w, b = (2, 3, 4, 3), (3, 2, 3, 2), (2,)
     functional("conv_transpose2d", "plain", normal(*x), normal(*w), normal(*b))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from types import ModuleType
 from typing import Any
 
@@ -20,8 +21,8 @@ def norm_rows() -> None:
         y = m.nn.functional.batch_norm(x, mean, var, w, b, training=True, **kwargs)
         return y, mean, var
 
-    def evaluating(m: ModuleType, x: Any, mean: Any, var: Any, w: Any = None, b: Any = None) -> Any:
-        return m.nn.functional.batch_norm(x, mean, var, w, b, training=False, eps=1e-3)
+    def evaluating(m: ModuleType, x: Any, mean: Any, var: Any, w: Any = None, b: Any = None, **kwargs: Any) -> Any:
+        return m.nn.functional.batch_norm(x, mean, var, w, b, training=False, eps=1e-3, **kwargs)
 
     for label, shape in {"images": (3, 2, 4, 3), "vectors": (5, 3), "sequences": (2, 3, 4)}.items():
         c = shape[1]
@@ -38,7 +39,28 @@ def norm_rows() -> None:
         row(f"batch_norm[{label}]", training, normal(2, 2, 3, 3), normal(2), normal(2), differentiable=varied,
             tolerance=1e-4)  # fmt: skip
     row("batch_norm[offset]", lambda m, x: training(m, x + 100.0), normal(2, 2, 4, 4), tolerance=2e-3)
+    rectifying_rows(training, evaluating)
     row("batch_norm[empty batch]", training, normal(0, 3, 2), normal(3), normal(3))
+
+
+def rectifying_rows(training: Any, evaluating: Any) -> None:
+    """`batch_norm` with the ReLU in the same op, on planes and on vectors."""
+
+    def rectified(norm: Any, m: ModuleType, *args: Any) -> Any:
+        if m is torch:
+            y = norm(m, *args)
+            return (torch.relu(y[0]), *y[1:]) if isinstance(y, tuple) else torch.relu(y)
+        return norm(m, *args, relu=True)
+
+    for label, shape in {"images": (3, 2, 5, 4), "vectors": (6, 3), "one image": (1, 2, 5, 5)}.items():
+        affine = positive(shape[1]), normal(shape[1])
+        row(f"batch_norm[{label}, relu]", functools.partial(rectified, training), normal(*shape), *affine, **LOOSE)
+        row(f"batch_norm[{label}, relu, eval]", functools.partial(rectified, evaluating), normal(*shape),
+            normal(shape[1]), positive(shape[1]), *affine, differentiable=(0, 3, 4))  # fmt: skip
+    row("batch_norm[relu, no affine]", functools.partial(rectified, training), normal(2, 2, 4, 4), **LOOSE)
+    for label, varied in {"input only": (0,), "weight only": (1,), "bias only": (2,)}.items():
+        row(f"batch_norm[relu, {label}]", functools.partial(rectified, training), normal(2, 2, 4, 4), normal(2),
+            normal(2), differentiable=varied, **LOOSE)  # fmt: skip
 
 
 def other_norm_rows() -> None:

@@ -7,7 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ..errors import ArgumentError, BoundsError, DTypeError
+from .activation import ReLU
+from .conv import Conv2d
 from .module import Module, _indented
+from .norm import BatchNorm1d, BatchNorm2d
 
 __all__ = ["ModuleDict", "ModuleList", "Sequential"]
 
@@ -60,7 +63,11 @@ class _Numbered(Module):
 
 
 class Sequential(_Numbered):
-    """Modules applied one after another: given in a row, or as a dict of names."""
+    """Modules applied one after another: given in a row, or as a dict of names.
+
+    A Conv2d or a BatchNorm with a ReLU behind it runs as one op, which gives the same bits and saves a pass over
+    memory; not where one of the two has a hook, which would miss what stands between them.
+    """
 
     def __init__(self, *args: Any) -> None:
         super().__init__()
@@ -75,9 +82,24 @@ class Sequential(_Numbered):
 
     def forward(self, input: Any) -> Any:
         """Each module on the output of the one before."""
-        for module in self:
-            input = module(input)
+        modules = self._list()
+        i = 0
+        while i < len(modules):
+            follower = modules[i + 1] if i + 1 < len(modules) else None
+            if _runs_as_one(modules[i], follower):
+                input = modules[i](input, relu=True)
+                i += 2
+            else:
+                input = modules[i](input)
+                i += 1
         return input
+
+
+def _runs_as_one(module: Module, follower: Module | None) -> bool:
+    """Whether the module can apply the ReLU behind it. Exact types: a subclass may have a `forward` of its own."""
+    if type(follower) is not ReLU or type(module) not in (Conv2d, BatchNorm1d, BatchNorm2d):
+        return False
+    return not any("forward" in vars(m) or m.has_hooks() for m in (module, follower))
 
 
 class ModuleList(_Numbered):

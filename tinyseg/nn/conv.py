@@ -109,12 +109,12 @@ class Conv2d(_Conv):
         h, w = self.padding
         return w, w, h, h
 
-    def forward(self, input: Tensor) -> Tensor:
-        """(N, C, H, W) or (C, H, W) to (N, O, OH, OW) or (O, OH, OW)."""
+    def forward(self, input: Tensor, *, relu: bool = False) -> Tensor:
+        """(N, C, H, W) or (C, H, W) to (N, O, OH, OW) or (O, OH, OW); with `relu` max(y, 0) in the same pass."""
         padding = self.padding
         if self.padding_mode != "zeros":
             input, padding = F.pad(input, self._widths(), mode=self.padding_mode), 0
-        return F.conv2d(input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+        return F.conv2d(input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups, relu=relu)
 
     def extra_repr(self) -> str:
         text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"

@@ -93,6 +93,10 @@ class Module:
             )
         return changed
 
+    def has_hooks(self) -> bool:
+        """Whether anyone listens to calls of this module, or to their gradients."""
+        return any(vars(self)[name] for name in HOOKS)
+
     # -- attributes -----------------------------------------------------------------------------------------------
 
     _buffers: dict[str, bool]  # name -> whether it belongs to the state

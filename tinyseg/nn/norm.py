@@ -80,8 +80,8 @@ class _BatchNorm(_NormBase):
         self.num_batches_tracked.assign_(self.num_batches_tracked.data + 1)
         return 1 / self.num_batches_tracked.item() if self.momentum is None else self.momentum
 
-    def forward(self, input: Tensor) -> Tensor:
-        """Same shape as the input; in training the running statistics move towards the batch's."""
+    def forward(self, input: Tensor, *, relu: bool = False) -> Tensor:
+        """Same shape as the input, with `relu` max(y, 0); in training the running statistics move to the batch's."""
         if input.ndim not in self.ndims:
             expected = " or ".join(map(str, self.ndims))
             raise ShapeError(f"{type(self).__name__}: input must have {expected} axes, got shape {input.shape}")
@@ -94,6 +94,7 @@ class _BatchNorm(_NormBase):
             self.training or self.running_mean is None,
             self._factor(),
             self.eps,
+            relu=relu,
         )
 
 

@@ -16,6 +16,7 @@ from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, ShapeError
 from ..kernels import conv2d as kernel
 from ..kernels.conv2d import ConvGeometry
+from .activation import ReluGrad
 from .checks import pair, real, same_kind
 from .pad import pad as pad_
 from .reduce import sum
@@ -35,10 +36,26 @@ class Conv2d(Op):
         return kernel.forward(x, w, self.geometry, b)
 
     def backward(self, gy: Tensor) -> tuple[Tensor | None, ...]:
-        x, w = self.saved
+        return self.gradients(gy, *self.saved)
+
+    def gradients(self, gy: Tensor, x: Tensor, w: Tensor) -> tuple[Tensor | None, ...]:
         gx = Conv2dInput(self.geometry, self.size)(gy, w, None) if self.needs[0] else None
         gw = Conv2dWeight(self.geometry, self.kernel_size)(x, gy) if self.needs[1] else None
         return gx, gw, sum(gy, (0, 2, 3)) if self.needs[2] else None
+
+
+class Conv2dRelu(Conv2d):
+    """y = max(Conv2d(x, w, b), 0) without a pass over memory of its own: while a block of y is in the cache"""
+
+    saves = {"x": "w", "w": "x", "y": "x w b"}
+
+    def forward(self, x: Array, w: Array, b: Array) -> Array:
+        self.size, self.kernel_size = x.shape[2:], w.shape[2:]
+        return kernel.forward(x, w, self.geometry, b, relu=True)
+
+    def backward(self, gy: Tensor) -> tuple[Tensor | None, ...]:
+        x, w, y = self.saved
+        return self.gradients(ReluGrad(y.data)(gy), x, w)
 
 
 class Conv2dInput(Op):
@@ -50,10 +67,7 @@ class Conv2dInput(Op):
 
     def forward(self, gy: Array, w: Array, b: Array) -> Array:
         self.kernel_size = w.shape[2:]
-        x = kernel.grad_input(gy, w, self.geometry, self.size)
-        if b is not None:
-            x += b[:, None, None]
-        return x
+        return kernel.grad_input(gy, w, self.geometry, self.size, b)
 
     def backward(self, ggx: Tensor) -> tuple[Tensor | None, ...]:
         gy, w = self.saved
@@ -87,12 +101,15 @@ def conv2d(
     padding: Any = 0,
     dilation: Any = 1,
     groups: int = 1,
+    *,
+    relu: bool = False,
 ) -> Tensor:
     """Cross-correlation of the input with each filter, plus bias: y[o] = b[o] + Σ_c w[o, c] ⋆ x[c].
 
     **Shapes** input (N, C, H, W) or (C, H, W); weight (O, C/groups, KH, KW); bias (O,);
     output (N, O, OH, OW) with OH = ⌊(H + 2·padding - dilation·(KH - 1) - 1) / stride⌋ + 1.
     `padding` is a number, a pair, 'valid' (none) or 'same' (OH = H, stride 1; an odd rest goes right and below).
+    With `relu` the result is max(y, 0), bit for bit that of `relu(conv2d(...))`, with a pass over memory less.
     **Raises** ShapeError, ArgumentError, DTypeError, DeviceError.
     **Source** Dumoulin & Visin, A guide to convolution arithmetic, Relationships 6 and 15.
     """
@@ -116,7 +133,8 @@ def conv2d(
         padded = input.shape[-2] + top + bottom, input.shape[-1] + left + right
         window = tuple(d * (k - 1) + 1 for d, k in zip(dilation, weight.shape[2:], strict=True))
         raise ShapeError(f"conv2d: the window {window} (dilation included) is larger than the padded input {padded}")
-    return _batched(input, lambda x: Conv2d(geometry)(x, weight, bias))
+    op = Conv2dRelu if relu else Conv2d
+    return _batched(input, lambda x: op(geometry)(x, weight, bias))
 
 
 def conv_transpose2d(

@@ -18,6 +18,7 @@ from ..devices import array_module
 from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, ShapeError
 from ..kernels import norm as kernel
+from .activation import ReluGrad
 from .checks import floating, numbers, real, same_kind, wide
 from .elementwise import rsqrt, square
 from .halves import in_float32
@@ -65,6 +66,45 @@ class BatchNormGrad(Op):
         return differentiate(formula, self.saved, cotangents)
 
 
+class BatchNormRelu(Op):
+    """y = max(BatchNorm(x, w, b), 0), no pass over memory more than without"""
+
+    eps: float
+    saves = {"x": "x w", "w": "x w", "b": "x w", "y": "x w b"}
+
+    def forward(self, x: Array, w: Array, b: Array) -> Array:
+        self.mean, self.var = kernel.moments(x)
+        self.rstd = (self.var + self.eps) ** -0.5
+        return kernel.normalize(x, self.mean, self.rstd, w, b, relu=True)
+
+    def backward(self, gy: Tensor) -> tuple[Tensor | None, ...]:
+        x, w, b, y = self.saved
+        if x is None:  # only the bias wants a gradient
+            return None, None, _sum_channels(ReluGrad(y.data)(gy))
+        return BatchNormReluGrad(self.eps, self.mean, self.rstd, None if b is None else b.data, y.data)(gy, x, w)
+
+
+class BatchNormReluGrad(Op):
+    """(gx, gw, gb) of BatchNormRelu in one pass: those of BatchNorm for gy where y is positive, else 0"""
+
+    eps: float
+    mean: Array
+    rstd: Array
+    b: Array | None
+    y: Array
+    outputs = ("gx", "gw", "gb")
+    saves = {"gy": "gy x w", "x": "gy x w", "w": "gy x w"}
+
+    def forward(self, gy: Array, x: Array, w: Array) -> tuple[Array, Array, Array]:
+        return kernel.grad(gy, x, self.mean, self.rstd, w, self.b, relu=True)
+
+    def backward(self, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:
+        def formula(gy: Tensor, x: Tensor, w: Tensor | None) -> tuple[Tensor, ...]:
+            return BatchNormGrad(self.eps, self.mean, self.rstd)(ReluGrad(self.y)(gy), x, w)
+
+        return differentiate(formula, self.saved, cotangents)
+
+
 class BatchNormEval(Op):
     """y = w (x - μ) · rstd + b with given statistics, float32 beside half types: linear in x"""
 
@@ -77,6 +117,21 @@ class BatchNormEval(Op):
 
     def backward(self, gy: Tensor) -> tuple[Tensor | None, ...]:
         return BatchNormEvalGrad(self.mean, self.rstd)(gy, *self.saved)
+
+
+class BatchNormEvalRelu(Op):
+    """y = max(BatchNormEval(x, w, b), 0)"""
+
+    mean: Array
+    rstd: Array
+    saves = {"x": "w", "w": "x", "y": "x w b"}
+
+    def forward(self, x: Array, w: Array, b: Array) -> Array:
+        return kernel.normalize(x, self.mean, self.rstd, w, b, relu=True)
+
+    def backward(self, gy: Tensor) -> tuple[Tensor | None, ...]:
+        x, w, y = self.saved
+        return BatchNormEvalGrad(self.mean, self.rstd)(ReluGrad(y.data)(gy), x, w)
 
 
 class BatchNormEvalGrad(Op):
@@ -181,11 +236,14 @@ def batch_norm(
     training: bool = False,
     momentum: float = 0.1,
     eps: float = 1e-5,
+    *,
+    relu: bool = False,
 ) -> Tensor:
     """y = weight (x - μ) / √(σ² + eps) + bias for each channel.
 
     In training μ and σ² (biased) are the batch's, and the running statistics move towards them in place:
     running = (1 - momentum)·running + momentum·batch, with the unbiased variance. Otherwise they are the running ones.
+    With `relu` the result is max(y, 0), that of `relu(batch_norm(...))`, with a pass over memory less each way.
 
     **Shapes** input (N, C, ...); all others (C,). **Raises** ShapeError, ArgumentError, DTypeError.
     **Source** Ioffe & Szegedy 2015, algorithm 1.
@@ -197,14 +255,15 @@ def batch_norm(
     vectors = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
     _check_channels("batch_norm", input, **vectors)
     if not training:
-        return _with_statistics("batch_norm", "training", input, running_mean, running_var, weight, bias, eps)
+        mean, var = running_mean, running_var
+        return _with_statistics("batch_norm", "training", input, mean, var, weight, bias, eps, relu)
     n = input.data.size // max(input.shape[1], 1)
     if n == 0:  # no statistics: with any others the gradients of weight and bias are the zeros that they should be
         nothing = wide(Tensor(array_module(input.data).zeros(input.shape[1], input.dtype))).data
-        return BatchNormEval(nothing, nothing)(input, weight, bias)
+        return (BatchNormEvalRelu if relu else BatchNormEval)(nothing, nothing)(input, weight, bias)
     if n == 1:
         raise ShapeError(f"batch_norm: training needs more than one value per channel, got input {input.shape}")
-    op = BatchNorm(eps)
+    op = BatchNormRelu(eps) if relu else BatchNorm(eps)
     y = op(input, weight, bias)
     _update(running_mean, running_var, op.mean, op.var * (n / (n - 1)), momentum)
     return y
@@ -314,11 +373,12 @@ def _with_statistics(
     weight: Tensor | None,
     bias: Tensor | None,
     eps: float,
+    relu: bool = False,
 ) -> Tensor:
     if mean is None or var is None:
         raise ArgumentError(f"{caller}: {flag}=False needs running_mean and running_var, got None")
     rstd = (wide(var).data + eps) ** -0.5  # in float32 beside half types, which may have no such eps
-    return BatchNormEval(wide(mean).data.copy(), rstd)(x, weight, bias)
+    return (BatchNormEvalRelu if relu else BatchNormEval)(wide(mean).data.copy(), rstd)(x, weight, bias)
 
 
 def _update(running_mean: Tensor | None, running_var: Tensor | None, mean: Array, var: Array, momentum: float) -> None:
