@@ -108,8 +108,8 @@ def _planes(x: np.ndarray) -> np.ndarray:
 def _vectors(x: np.ndarray, mean: np.ndarray, rstd: np.ndarray, weight: np.ndarray | None, bias: np.ndarray | None):
     """The four per-channel vectors in x's type; no weight is 1, no bias is 0."""
     channels = x.shape[1]
-    ones, zeros = np.ones_like(x, shape=channels), np.zeros_like(x, shape=channels)
-    vectors = (mean, rstd, ones if weight is None else weight, zeros if bias is None else bias)
+    w = np.ones_like(x, shape=channels) if weight is None else weight
+    vectors = mean, rstd, w, np.zeros_like(x, shape=channels) if bias is None else bias
     assert all(v.shape == (channels,) for v in vectors), ([v.shape for v in vectors], x.shape)
     return tuple(native(narrow(v, x)) for v in vectors)
 

@@ -16,7 +16,7 @@ import numpy as np
 from ..jit import parallel, prange, serial
 from .sums import plane_moments, plane_sums, rounded
 
-ALONE = 1 << 15  # elements up to which the caller's thread is done before others are awake
+ALONE = 1 << 13  # elements up to which the caller's thread is done before others are awake
 
 
 def group_norm(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, eps: float) -> tuple[np.ndarray, ...]:
@@ -70,7 +70,7 @@ def _forward_rows(first, last, weight, bias, eps, x, y, mean, var):
             weight[r % groups],
             bias[r % groups],
             x.dtype.type(centre),
-            x.dtype.type((squares + eps) ** -0.5),
+            x.dtype.type(1 / np.sqrt(squares + eps)),
         )
         mean[r], var[r] = m, squares
         if size == 1:
@@ -117,22 +117,23 @@ def _backward_rows(partial, first, last, weight, gy, x, mean, rstd, gx):
 
 @serial
 def _backward_channels(gy, x, gx, mean, rstd, weight, gw, gb):
-    _multiply(weight, gy, gx)
-    product, total = plane_sums(gx, x, mean)
+    product, total = np.float64(0), np.float64(0)
+    for k in range(x.size):
+        u = _product(weight[k], gy[k])
+        product += u * (x[k] - mean)
+        total += u
     n = max(x.size, 1)
     shift, slope = x.dtype.type(total / n), x.dtype.type(rstd**2 * product / n)
     for k in range(x.size):
-        apart = x[k] - mean
-        gx[k] = rstd * ((gx[k] - shift) - slope * apart)
+        gx[k] = rstd * ((_product(weight[k], gy[k]) - shift) - slope * (x[k] - mean))
     for k in range(x.size):
         gw[k] += gy[k] * ((x[k] - mean) * rstd)
         gb[k] += gy[k]
 
 
-@rounded  # weight · gy before its mean is taken off, so that equal values cancel to 0
-def _multiply(a, b, y):
-    for k in range(y.size):
-        y[k] = a[k] * b[k]
+@rounded  # before its mean is taken off, so that equal values cancel to 0
+def _product(weight, gy):
+    return weight * gy
 
 
 @serial

@@ -12,7 +12,7 @@ import numpy as np
 from ..elementwise.exponential import exp
 from ..elementwise.exponential import log as logarithm
 from ..jit import parallel, prange, serial
-from .cpu_loss import BLOCK, block_sums, cross_entropy, cross_entropy_grad, row_sums, scaled_exp
+from .cpu_loss import BLOCK, block_sums, cross_entropy, cross_entropy_grad, largest_of, scaled_exp
 
 __all__ = ["cross_entropy", "cross_entropy_grad", "softmax", "softmax_grad"]
 
@@ -44,7 +44,8 @@ def softmax_grad(gy: np.ndarray, y: np.ndarray, log: bool) -> np.ndarray:
 
 
 ALONE = 1 << 14  # values that the caller's thread is done with before others are awake
-ROWS = 8  # taken at a time
+ROWS = 8  # that a thread takes at a time
+VALUES = 1 << 10  # in a block of rows
 
 
 def _rows(x: np.ndarray) -> np.ndarray:
@@ -59,13 +60,36 @@ def _softmax_all_rows(x, y, log):
 
 @serial
 def _softmax_rows(x, y, log):
-    for row in range(len(x)):
-        _softmax_row(x[row], y[row], log)
+    """Blocks of rows: the exponentials of all in one long loop, however short a row is."""
+    many = max(1, VALUES // x.shape[1])
+    largest = np.empty(many, x.dtype)
+    for first in range(0, len(x), many):
+        rows = min(many, len(x) - first)
+        for row in range(rows):
+            largest[row] = largest_of(x[first + row], y[first + row])
+            _subtract(x[first + row], largest[row], y[first + row])
+        _exponentials(y[first : first + rows].reshape(-1))
+        for row in range(rows):
+            _finish_row(x[first + row], largest[row], y[first + row], log)
 
 
 @serial
-def _softmax_row(x, y, log):
-    largest, total = row_sums(x, y)
+def _subtract(x, shift, y):
+    for k in range(x.size):
+        y[k] = x[k] - shift
+
+
+@serial
+def _exponentials(y):
+    for i in range(y.size):
+        y[i] = exp(y[i])
+
+
+@serial
+def _finish_row(x, largest, y, log):
+    total = y.dtype.type(0)
+    for k in range(y.size):
+        total += y[k]
     if log:
         rest = logarithm(total)
         for k in range(x.size):

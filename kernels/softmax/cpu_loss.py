@@ -69,9 +69,13 @@ def largest_of(x, lanes):
     largest = x[0]
     for j in range(LANES if whole > 0 else 0):
         largest = max(largest, lanes[j])
-    for k in range(whole, x.size):
+    a = b = c = largest  # four at a time, none of which waits for another
+    rest = (x.size - whole) // 4 * 4
+    for k in range(whole, whole + rest, 4):
+        largest, a, b, c = max(largest, x[k]), max(a, x[k + 1]), max(b, x[k + 2]), max(c, x[k + 3])
+    for k in range(whole + rest, x.size):
         largest = max(largest, x[k])
-    return largest
+    return max(max(largest, a), max(b, c))
 
 
 @serial
