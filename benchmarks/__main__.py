@@ -12,9 +12,9 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 
-import numba
 import torch
 
+import tinyseg as ts
 from benchmarks.harness import Case, Row, measure
 from benchmarks.report import COLUMNS, ROOT, Ceilings, ceilings, cells, conditions, markdown, summary, write
 from benchmarks.suites import GOALS, SLOW, cases
@@ -53,8 +53,8 @@ def parse() -> argparse.Namespace:
 def main() -> int:
     options = parse()
     if options.cpu_time:
-        numba.set_num_threads(1)
-    torch.set_num_threads(numba.get_num_threads())
+        ts.set_num_threads(1)
+    torch.set_num_threads(ts.get_num_threads())
     clock = time.process_time if options.cpu_time else time.perf_counter
     seconds = QUICK if options.quick else SECONDS
     ceiling = ceilings()

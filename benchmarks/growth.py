@@ -13,9 +13,9 @@ import pathlib
 from collections.abc import Callable
 from typing import NamedTuple
 
-import numba
 import torch
 
+import tinyseg as ts
 from benchmarks.convolutions import Layer, row
 from benchmarks.harness import Row, measure
 from benchmarks.report import ROOT, conditions, markdown, number, write
@@ -97,7 +97,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.growth", description=__doc__)
     parser.add_argument("--write", action="store_true", help="draw docs/growth.png, note steps in kernels/README.md")
     options = parser.parse_args()
-    torch.set_num_threads(numba.get_num_threads())
+    torch.set_num_threads(ts.get_num_threads())
     head = conditions(SECONDS)
     print(head)
     curves = {axis.name: sweep(axis) for axis in AXES}

@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 import torch
 
@@ -152,7 +151,7 @@ def status(key: str) -> float:
 def train_and_tell(name: str) -> None:
     """Print what the process holds with the library loaded, and the most that it held in training."""
     library = {"tinyseg": ts, "torch": torch}[name]
-    torch.set_num_threads(numba.get_num_threads())
+    torch.set_num_threads(ts.get_num_threads())
     tiny, network = unet(2), unet(32)
     stepper(tiny, library, tiny.build(library), (2, 3, 32, 32))()
     loaded = status("VmRSS")

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
+import tinyseg as ts
 from benchmarks.harness import FEWEST, MOST, Row, Run, medians, milliseconds
 from tinyseg.kernels import simd
 
@@ -45,7 +46,7 @@ def ceilings() -> Ceilings:
     a = np.random.default_rng(0).standard_normal((SIZE, SIZE), np.float32)
     source = torch.ones(MEGABYTES << 18)
     target = torch.zeros_like(source)
-    threads = numba.get_num_threads()
+    threads = ts.get_num_threads()
 
     def best(run: Run) -> float:
         run()
@@ -68,7 +69,7 @@ def processor() -> str:
 
 def conditions(seconds: float, ceiling: Ceilings | None = None, per_thread: bool = False) -> str:
     """What the figures depend on: machine, versions, date, way of timing."""
-    unit = "processor time of 1 thread" if per_thread else f"{numba.get_num_threads()} threads each"
+    unit = "processor time of 1 thread" if per_thread else f"{ts.get_num_threads()} threads each"
     lines = [
         f"{processor()}, {os.cpu_count()} cores, vectors of {8 * simd.BYTES} bits; {platform.system()}, Python "
         f"{platform.python_version()}, numba {numba.__version__}, NumPy {np.__version__}, PyTorch {torch.__version__}; "

@@ -9,9 +9,9 @@ import argparse
 import functools
 from typing import Any
 
-import numba
 import torch
 
+import tinyseg as ts
 from benchmarks.convolutions import Layer, kernels_of
 from benchmarks.harness import Run, agree, medians, milliseconds
 from benchmarks.report import ROOT, conditions, markdown, number, write
@@ -55,7 +55,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.versions", description=__doc__)
     parser.add_argument("--write", action="store_true", help="write the table into kernels/README.md")
     options = parser.parse_args()
-    torch.set_num_threads(numba.get_num_threads())
+    torch.set_num_threads(ts.get_num_threads())
     lines = [conditions(SECONDS), "", *markdown(COLUMNS, [])]
     print("\n".join(lines))
     for conv in LAYERS:

@@ -2,6 +2,7 @@
 
 * `serial` compiles a function that runs on the caller's thread and releases the GIL (loader workers may call it).
 * `parallel` compiles a function with `prange`; its launches take turns.
+* `set_num_threads` and `get_num_threads`, public as `ts.…`, say how many threads such a launch uses.
 
 Of numba's thread pools we take OpenMP's: a launch costs 2 to 5 us where "workqueue" takes 110 to 180 to wake its
 threads, and a small network launches two hundred kernels a step. GNU's OpenMP is told to let idle threads spin for a
@@ -17,6 +18,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib
+import operator
 import os
 import pathlib
 import sys
@@ -27,9 +29,10 @@ from typing import Any, TypeVar, cast
 import numba
 from numba.core import event
 
+from tinyseg.errors import ArgumentError, DTypeError
 from tinyseg.kernels.memory import keep_freed_memory
 
-__all__ = ["JIT", "cache_folder", "parallel", "prange", "serial"]
+__all__ = ["JIT", "cache_folder", "get_num_threads", "parallel", "prange", "serial", "set_num_threads"]
 
 prange = numba.prange
 _config: Any = numba.config  # numba's own annotations do not know what is in it
@@ -43,8 +46,18 @@ F = TypeVar("F", bound=Callable[..., Any])
 _turn = threading.RLock()  # workqueue aborts the process when two threads enter it; OpenMP would start a second pool
 _launched = False  # whether this process has a thread pool,
 _orphaned = False  # or its parent had one when it was forked
+_threads: int = _config.NUMBA_NUM_THREADS  # that a launch uses; at first all that the pool has
 
 SPINS = "10000"  # of an idle OpenMP thread before it sleeps: about 0.3 ms, longer than the gap between two kernels
+
+
+class _Told(threading.local):
+    """What numba has been told on this Python thread: it keeps a number for each."""
+
+    threads = 0
+
+
+_told = _Told()
 
 
 class _Announcement(event.Listener):
@@ -60,6 +73,38 @@ class _Announcement(event.Listener):
 
     def on_end(self, event: Any) -> None:
         """Nothing more to say."""
+
+
+def set_num_threads(n: int) -> None:
+    """Let CPU kernels use `n` threads from now on, in the whole process: whichever Python thread starts them.
+
+    At first it is one per core, or as many as the environment variable NUMBA_NUM_THREADS says when Python starts;
+    n may be any number from 1 to that. How a sum is divided depends on the number of threads, and with it the last bits
+    of a result; the same number gives the same bits. Use it in place of `numba.set_num_threads`, which speaks for one
+    Python thread.
+    **Raises** DTypeError if n is not an integer; ArgumentError if there are fewer threads than n, or n is below 1.
+    """
+    global _threads
+    try:
+        number = operator.index(n)
+    except TypeError:
+        number = None
+    if number is None or isinstance(n, bool):
+        raise DTypeError(f"set_num_threads: n must be a positive integer, got {n!r}")
+    if number < 1:
+        raise ArgumentError(f"set_num_threads: n must be a positive integer, got {number}")
+    most = _config.NUMBA_NUM_THREADS
+    if number > most:
+        raise ArgumentError(
+            f"set_num_threads: n must be 1 to {most}, the threads that this process has, got {number}; "
+            f"for more start Python with NUMBA_NUM_THREADS={number} in the environment"
+        )
+    _threads = number
+
+
+def get_num_threads() -> int:
+    """The number of threads that CPU kernels use, in the whole process; see `set_num_threads`."""
+    return _threads
 
 
 def cache_folder() -> pathlib.Path:
@@ -134,6 +179,14 @@ def parallel(function: F) -> F:
             )
         _launched = True
         with _turn:
+            if _told.threads != _threads:
+                _tell_numba()
             return kernel(*args)
 
     return cast(F, launched)
+
+
+def _tell_numba() -> None:
+    number = _threads  # read once: another thread may be setting it
+    numba.set_num_threads(number)
+    _told.threads = number

@@ -19,7 +19,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
 import torch
 
@@ -42,11 +41,11 @@ def quiet() -> Iterator[None]:
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
     """The samples are tiny: waking a second thread for each would take longer than computing it."""
-    before = numba.get_num_threads(), torch.get_num_threads()
-    numba.set_num_threads(1)
+    before = ts.get_num_threads(), torch.get_num_threads()
+    ts.set_num_threads(1)
     torch.set_num_threads(1)
     yield
-    numba.set_num_threads(before[0])
+    ts.set_num_threads(before[0])
     torch.set_num_threads(before[1])
 
 

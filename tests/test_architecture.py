@@ -96,6 +96,13 @@ def test_forbidden_imports(path):
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_the_number_of_threads_comes_from_one_place(path):
+    """numba's own number belongs to a Python thread: a plan made by it would not fit what the launch uses."""
+    used = re.search(r"numba\.[sg]et_num_threads", path.read_text())
+    assert not used or name_of(path) == "kernels/jit.py", f"{name_of(path)}: take it from kernels/jit.py"
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_files_and_functions_are_short(path):
     lines = len(path.read_text().splitlines())
     assert lines <= LONGEST_FILE, f"{name_of(path)} has {lines} lines"
@@ -137,6 +144,11 @@ def test_import_is_fast_and_light():
     heavy = "numba", "matplotlib", "cupy", "scipy", "torch", "PIL", "typer", "rich", "safetensors", "threadpoolctl"
     loaded = run(f"import sys, tinyseg; print([m for m in {heavy} if m in sys.modules])")
     assert loaded == "[]"
-    # processor time, and the best of five: other programs on this machine do not count
-    measure = "import time; t = time.process_time(); import tinyseg; print(time.process_time() - t)"
-    assert min(float(run(measure)) for _ in range(5)) < 0.3
+    # Beside NumPy's own import in the same process, as the speed of a machine changes; numba would make it 2.6. The
+    # median of seven: other programs, and a first run that compiles the sources, do not count.
+    measure = """
+from time import process_time as now
+start = now(); import numpy; between = now(); import tinyseg; end = now()
+print((end - between) / (between - start))
+"""
+    assert sorted(float(run(measure)) for _ in range(7))[3] < 2.2

@@ -15,18 +15,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import tinyseg as ts
 from tinyseg.cli import run
 from tinyseg.data.images import read_mask
 from tinyseg.train import DataSpec, UNetRecipe, load_checkpoint, read_log
-from tinyseg.train.threads import use_threads
 
 TINY = ["--size", "32", "--samples", "24", "--width", "2", "--batch", "4", "--threads", "1", "--workers", "1"]
 
 
 @pytest.fixture(autouse=True)
 def _all_threads_again():
+    before = ts.get_num_threads()
     yield
-    use_threads()
+    ts.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -258,7 +259,7 @@ def test_unknown_options_and_values(capsys, tmp_path):
     assert "width even" in failed(capsys, "train", "unet", "--width", 3, "--size", 32, *out)
     assert "needs a folder: give it with --root" in failed(capsys, "data", "preview", "--data", "nuclei")
     assert "No such command 'frobnicate'" in failed(capsys, "frobnicate")
-    assert "threads: count is 1000" in failed(capsys, "train", "unet", *TINY, *out, "--threads", 1000)
+    assert "set_num_threads: n must be 1 to" in failed(capsys, "train", "unet", *TINY, *out, "--threads", 1000)
     assert not (tmp_path / "run").exists()
 
 

@@ -1,13 +1,13 @@
 """The convolution kernels against PyTorch and against the plain loops of their reference."""
 
 import ml_dtypes
-import numba
 import numpy as np
 import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+import tinyseg as ts
 from tinyseg import kernels
 from tinyseg.errors import ArgumentError, DeviceError
 from tinyseg.kernels import conv2d
@@ -137,13 +137,13 @@ def test_blocks_fit_together(name):
 
 @pytest.mark.parametrize("name", ["rows of large images", "depthwise", "1x1", "1x1 in groups, one image"])
 def test_any_number_of_threads(name):
-    problem, before = arrays(*BLOCKS[name]), numba.get_num_threads()
+    problem, before = arrays(*BLOCKS[name]), ts.get_num_threads()
     expected = by_torch(*problem)
     try:
-        numba.set_num_threads(1)
+        ts.set_num_threads(1)
         assert_same(by(conv2d, *problem), expected, 1e-12)
     finally:
-        numba.set_num_threads(before)
+        ts.set_num_threads(before)
 
 
 @pytest.mark.parametrize("name", ["many small images", "groups", "depthwise", "1x1"])

@@ -211,3 +211,65 @@ def test_rmsprop_takes_pytorch_s_steps(shape, dtype, momentum, centred):
 
     theirs = steps(shape, dtype, lambda p: torch.optim.RMSprop(p, centered=centred, **settings), update)
     close(*theirs, dtype, slack=10)
+
+
+UPDATES = {
+    "sgd": (1, lambda p, g, b, step: kernel.sgd_update(p, g, b, lr=0.1, momentum=0.9, weight_decay=0.1)),
+    "adam": (3, lambda p, g, *state, step: kernel.adam_update(p, g, *state, step=step, lr=0.1, weight_decay=0.1)),
+    "rmsprop": (3, lambda p, g, *state, step: kernel.rmsprop_update(p, g, *state, lr=0.1, momentum=0.9, eps=1e-2)),
+}
+OPTIMISERS = {
+    "sgd": lambda p: torch.optim.SGD(p, 0.1, 0.9, weight_decay=0.1),
+    "adam": lambda p: torch.optim.Adam(p, 0.1, weight_decay=0.1, amsgrad=True),
+    "rmsprop": lambda p: torch.optim.RMSprop(p, 0.1, momentum=0.9, eps=1e-2, centered=True),
+}
+
+
+@pytest.fixture
+def by_arrays(monkeypatch):
+    """The names of the updates that were computed array by array."""
+    from tinyseg.kernels.elementwise import arrays
+
+    called = []
+    for name in arrays.__all__:
+        update = getattr(arrays, name)
+        note = lambda *given, name=name, update=update: (called.append(name), update(*given))  # noqa: E731
+        monkeypatch.setattr(arrays, name, note)
+    return called
+
+
+@pytest.mark.parametrize("strided", ["nothing", "all", "p", "g", "state"])
+@pytest.mark.parametrize("name", UPDATES)
+def test_updates_take_any_layout_and_kernels_the_contiguous_one(name, strided, by_arrays):
+    shape, (states, update) = (6, 5), UPDATES[name]
+
+    def laid_out(values, part):
+        return np.asfortranarray(values) if strided in (part, "all") else values
+
+    state = [laid_out(np.zeros(shape), "state") for _ in range(states)]
+
+    def step_of(p, g, step):
+        given = laid_out(g, "g")
+        update(moved, given, *state, step=step)
+        p[...] = moved
+        assert np.array_equal(given, g)
+
+    moved = laid_out(drawn(shape, np.float64, 0).copy(), "p")
+    p, expected = steps(shape, np.float64, OPTIMISERS[name], step_of)
+    close(p, expected, np.float64, slack=10)
+    assert by_arrays == ([] if strided == "nothing" else [name] * 4)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16, np.dtype(">f4")])
+@pytest.mark.parametrize("name", UPDATES)
+def test_types_without_a_kernel_are_updated_array_by_array(name, dtype, by_arrays):
+    states, update = UPDATES[name]
+    p, g = drawn((7, 5), np.float32, 0).astype(dtype), drawn((7, 5), np.float32, 1).astype(dtype)
+    theirs = torch.from_numpy(p.astype(np.float64)).requires_grad_()
+    theirs.grad = torch.from_numpy(g.astype(np.float64))
+    OPTIMISERS[name]([theirs]).step()
+    update(p, g, *np.zeros((states, 7, 5), dtype), step=1)
+    assert p.dtype == dtype
+    assert by_arrays == [name]
+    eps = float(ml_dtypes.finfo(p.dtype.newbyteorder("=")).eps)
+    np.testing.assert_allclose(p.astype(np.float64), theirs.detach(), rtol=4 * eps, atol=4 * eps)

@@ -11,7 +11,7 @@ import torch
 import tinyseg as ts
 from tinyseg import nn, optim
 from tinyseg.errors import AnomalyError, ArgumentError, CheckpointError, DTypeError, GraphError
-from tinyseg.optim import adam, arithmetic, rmsprop, sgd
+from tinyseg.kernels.elementwise import arrays, cpu
 
 SHAPES = [(3, 4), (5,), (), (2, 1, 2, 2)]
 SGD = [
@@ -71,10 +71,10 @@ def assert_same(ours, theirs, rtol=1e-12):
 
 @pytest.fixture(params=["fused kernels", "arrays"])
 def arithmetic_used(request, monkeypatch):
-    """Both ways to compute an update: the CPU's kernels, and the array code that half types and GPUs use."""
+    """Both ways to compute an update: the CPU's kernels, and the array form that half types and GPUs use."""
     if request.param == "arrays":
-        for module in (sgd, adam, rmsprop):
-            monkeypatch.setattr(module, "updates_for", lambda p, g: arithmetic)
+        for name in arrays.__all__:
+            monkeypatch.setattr(cpu, name, getattr(arrays, name))
 
 
 @pytest.mark.usefixtures("arithmetic_used")
@@ -258,13 +258,6 @@ def test_small_float_types_stay_and_step_like_pytorch(make, dtype):
     }
     eps = {"float16": 1e-3, "bfloat16": 8e-3, "float32": 1e-7}[dtype]
     np.testing.assert_allclose(p.detach().to(ts.float64).numpy(), q.detach().double().numpy(), rtol=4 * eps)
-
-
-def test_which_arrays_the_kernels_serve():
-    kernels = arithmetic.updates_for(np.zeros(2), np.zeros(2))
-    assert kernels.__name__ == "tinyseg.kernels.elementwise"
-    assert arithmetic.updates_for(np.zeros(2, np.float16), np.zeros(2, np.float16)) is arithmetic
-    assert arithmetic.updates_for(np.zeros((2, 3)).T, np.zeros((3, 2))) is arithmetic
 
 
 def test_a_gradient_that_does_not_fit_is_named():

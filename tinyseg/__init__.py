@@ -287,6 +287,8 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f".{name}", __name__)
     if name == "bfloat16":
         return dtypes.bfloat16()
+    if name in ("get_num_threads", "set_num_threads"):
+        return getattr(importlib.import_module(".kernels.jit", __name__), name)
     if name in ("load", "save"):
         from . import weights
 

@@ -7,12 +7,11 @@ once more rather than read them.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
 from ..backend import native
 from ..elementwise.exponential import exp
-from ..jit import parallel, prange, serial
+from ..jit import get_num_threads, parallel, prange, serial
 from ..panels import add_panels, copy_panels
 from ..simd import BYTES, whole, whole_registers
 from ..softmax.cpu_loss import LANES, largest_of
@@ -59,7 +58,7 @@ def _block(q: np.ndarray, k: np.ndarray) -> int:
 
 def _pieces(q: np.ndarray) -> int:
     """Into how many runs of rows a head is cut, so that there is work for all threads."""
-    threads = numba.get_num_threads()
+    threads = get_num_threads()
     return 1 if len(q) % threads == 0 or len(q) >= 4 * threads else min(threads, q.shape[1])
 
 

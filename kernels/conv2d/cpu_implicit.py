@@ -20,10 +20,9 @@ from __future__ import annotations
 import functools
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
-from ..jit import parallel, prange
+from ..jit import get_num_threads, parallel, prange
 from ..simd import BYTES, load, store, whole
 from ..tiles import add_products, evenly, narrow, widen
 from . import ConvGeometry, Pair
@@ -227,7 +226,7 @@ def correlate(
     x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, relu: bool, geometry: ConvGeometry, size: Pair, adjoint: bool
 ) -> np.ndarray:
     """See `cpu`."""
-    threads, groups, kernel_size = numba.get_num_threads(), geometry.groups, w.shape[2:]
+    threads, groups, kernel_size = get_num_threads(), geometry.groups, w.shape[2:]
     inputs, outputs = (w.shape[0] // groups, w.shape[1]) if adjoint else (w.shape[1], w.shape[0] // groups)
     width = whole(outputs, x.dtype)
     turned = np.empty((groups, inputs * kernel_size[0] * kernel_size[1], width), x.dtype)
@@ -243,7 +242,7 @@ def correlate(
 
 def correlate_weight(x: np.ndarray, gy: np.ndarray, geometry: ConvGeometry, kernel_size: Pair) -> np.ndarray:
     """See `cpu`. Large sums are shared out by rows, small ones made by every thread and added in order."""
-    threads, groups = numba.get_num_threads(), geometry.groups
+    threads, groups = get_num_threads(), geometry.groups
     channels, outputs = x.shape[1] // groups, gy.shape[1] // groups
     width = whole(outputs, x.dtype)
     plan = _plan(len(x), channels, gy.shape[2:], width, kernel_size, geometry, False, threads)

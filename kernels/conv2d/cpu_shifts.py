@@ -15,10 +15,9 @@ from __future__ import annotations
 import functools
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
-from ..jit import parallel, prange
+from ..jit import get_num_threads, parallel, prange
 from ..simd import BYTES
 from ..tiles import TILE_ROWS, add_products, dot, evenly
 from . import ConvGeometry, Pair
@@ -138,7 +137,7 @@ def correlate(
     x: np.ndarray, w: np.ndarray, bias: np.ndarray | None, relu: bool, geometry: ConvGeometry, size: Pair, adjoint: bool
 ) -> np.ndarray:
     """See `cpu`."""
-    threads, groups = numba.get_num_threads(), geometry.groups
+    threads, groups = get_num_threads(), geometry.groups
     inputs, outputs = (w.shape[0] // groups, w.shape[1]) if adjoint else (w.shape[1], w.shape[0] // groups)
     tasks = -(-threads // max(1, len(x) * groups))
     plan = _plan(tasks, inputs, outputs, size, w.shape[2:], geometry, adjoint)
@@ -181,7 +180,7 @@ def correlate_weight(x: np.ndarray, gy: np.ndarray, geometry: ConvGeometry, kern
     channels, outputs = x.shape[1] // groups, gy.shape[1] // groups
     plan = _plan(1, channels, outputs, gy.shape[2:], kernel_size, geometry, False)
     gw = np.zeros((groups, outputs, len(plan.tap)), x.dtype)
-    _correlate_weight(x, gy, plan, gw, numba.get_num_threads())
+    _correlate_weight(x, gy, plan, gw, get_num_threads())
     if not np.isfinite(gw).all():  # between the rows of gy stands 0, and 0 times infinity is not 0
         return None
     return gw.reshape(groups * outputs, channels, *kernel_size)

@@ -13,10 +13,9 @@ the image. Kernels know m by the lengths of two tuples when they are compiled: `
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
-from ..jit import parallel, prange, serial
+from ..jit import get_num_threads, parallel, prange, serial
 from ..simd import BYTES, by_length, load, load_at, load_many, store, store_at, store_many, whole, whole_registers
 from ..tiles import add_products, evenly, narrow, widen
 from . import ConvGeometry, Pair
@@ -320,7 +319,7 @@ def correlate(
     adjoint: bool,
 ) -> np.ndarray | None:
     """See `cpu`; None where the result is not finite."""
-    threads = numba.get_num_threads()
+    threads = get_num_threads()
     (top, _), (left, _) = geometry.padding
     (outputs, channels), (at_o, at_c), at_tap = w.shape[:2], (9 * w.shape[1], 9), np.arange(9)
     if adjoint:  # reads the window backwards, from outputs to inputs
@@ -341,7 +340,7 @@ def correlate_weight(
     m: int, x: np.ndarray, gy: np.ndarray, geometry: ConvGeometry, kernel_size: Pair
 ) -> np.ndarray | None:
     """See `cpu`; None where the result is not finite."""
-    threads, outputs, channels = numba.get_num_threads(), gy.shape[1], x.shape[1]
+    threads, outputs, channels = get_num_threads(), gy.shape[1], x.shape[1]
     (top, _), (left, _) = geometry.padding
     like_pixels, like_values = (0,) * m, (0,) * (m + 2)
     channel_shares = threads if channels * outputs >= LARGE else 1

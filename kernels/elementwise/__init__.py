@@ -4,7 +4,7 @@ NumPy computes these on one thread, with a pass over memory and a temporary for 
 one pass, on all threads where the array is large; small arrays stay on the calling thread and cost no launch.
 
 **Shapes** all arrays of a call have the same shape, and results are new arrays, except for the updates: they
-write p and its state in place and want C-contiguous float32 or float64.
+write p and its state in place. These are one pass for C-contiguous float32 and float64 on the CPU, else `arrays.py`.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def sgd_update(
     one from a zero buffer with dampening 0.
     """
     _check(p, g, momentum_buffer)
-    backend(__name__, p).sgd(p, g, _or_none(momentum_buffer, p), lr, momentum, 1 - dampening, weight_decay, nesterov)
+    backend(__name__, p).sgd(p, g, momentum_buffer, lr, momentum, 1 - dampening, weight_decay, nesterov)
 
 
 def adam_update(
@@ -121,7 +121,7 @@ def adam_update(
     _check(p, g, m, v, v_max)
     coupled, shrink = (0.0, 1 - lr * weight_decay) if decoupled else (weight_decay, 1.0)
     scalars = lr / (1 - beta1**step), 1 - beta1, beta2, 1 - beta2, (1 - beta2**step) ** 0.5, eps, coupled, shrink
-    backend(__name__, p).adam(p, g, m, v, _or_none(v_max, p), *scalars)
+    backend(__name__, p).adam(p, g, m, v, v_max, *scalars)
 
 
 def rmsprop_update(
@@ -143,8 +143,8 @@ def rmsprop_update(
     buffer = momentum buffer + d / (√s + eps), p −= lr buffer.
     """
     _check(p, g, square_avg, momentum_buffer, grad_avg)
-    optional = _or_none(momentum_buffer, p), _or_none(grad_avg, p)
-    backend(__name__, p).rmsprop(p, g, square_avg, *optional, lr, alpha, 1 - alpha, eps, weight_decay, momentum)
+    scalars = lr, alpha, 1 - alpha, eps, weight_decay, momentum
+    backend(__name__, p).rmsprop(p, g, square_avg, momentum_buffer, grad_avg, *scalars)
 
 
 def _activate(kind: str, x: np.ndarray) -> np.ndarray:
@@ -160,9 +160,3 @@ def _check(p: np.ndarray, *others: np.ndarray | None) -> None:
     for array in (p, *others):
         if array is not None:
             assert (array.shape, array.dtype) == (p.shape, p.dtype), (array.shape, array.dtype)
-            assert array.flags.c_contiguous
-
-
-def _or_none(array: np.ndarray | None, like: np.ndarray) -> np.ndarray:
-    """An absent array goes to the kernel as an empty one: the kernel then has one form, not one per combination."""
-    return like.ravel()[:0] if array is None else array

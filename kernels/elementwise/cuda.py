@@ -1,7 +1,6 @@
 """The same functions as array expressions: NumPy's ufuncs hand CuPy arrays to CuPy, an expression a launch.
 
-One pass per operation, as NumPy would: right, not yet fused. `cpu.py` shows what fusing them looks like. The updates of
-the optimisers have no entry here: `tinyseg/optim/arithmetic.py` is their array form.
+One pass per operation, as NumPy would: right, not yet fused. `cpu.py` shows what fusing them looks like.
 """
 
 from __future__ import annotations
@@ -11,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["activate", "activate_grad", "select"]
+from .arrays import adam, rmsprop, sgd
+
+__all__ = ["activate", "activate_grad", "adam", "rmsprop", "select", "sgd"]
 
 Array = Any
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
 
 from ..backend import HALF_TYPES, narrow
-from ..jit import parallel, prange, serial
+from ..jit import get_num_threads, parallel, prange, serial
 from ..panels import PANEL, copy_panels
 from ..simd import BYTES, whole_registers
 from ..tiles import add_products, dot, evenly, widen
@@ -61,7 +60,7 @@ def _flat(m: np.ndarray) -> tuple[np.ndarray, int, int, int]:
 
 def _pieces(y: np.ndarray) -> tuple[int, int]:
     """Into how many parts the rows and the columns of each product are cut, so that there are parts for all threads."""
-    threads = numba.get_num_threads()
+    threads = get_num_threads()
     batch, rows, columns = y.shape
     if batch >= 4 * threads:
         return 1, 1

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 
-from ..jit import parallel, prange, serial
+from ..jit import get_num_threads, parallel, prange, serial
 from .sums import plane_moments, plane_sums, rounded
 
 ALONE = 1 << 13  # elements up to which the caller's thread is done before others are awake
@@ -50,7 +49,7 @@ def group_norm_grad(
 
 
 def _blocks(rows: int) -> int:
-    return min(rows, numba.get_num_threads())
+    return min(rows, get_num_threads())
 
 
 @parallel

@@ -64,10 +64,9 @@ def _blas() -> list[str]:
 def _threads() -> str:
     import numba
 
-    from ..kernels import jit  # noqa: F401  it chooses the pool
-    from ..train.threads import use_threads
+    from ..kernels import jit
 
-    return f"{use_threads()} for kernels ({getattr(numba.config, 'THREADING_LAYER', '?')})"
+    return f"{jit.get_num_threads()} for kernels ({getattr(numba.config, 'THREADING_LAYER', '?')})"
 
 
 def _gpu() -> str:

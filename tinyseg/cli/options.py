@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ..train.sources import DataSpec
 
-__all__ = ["console", "data_spec", "given", "png_path"]
+__all__ = ["console", "data_spec", "given", "png_path", "use_threads"]
 
 PANEL = "Data"
 SIZES = {"chairs": 64, "chair-segments": 64, "nuclei": 128, "nuclei-kaggle": 128, "folder": 256}
@@ -143,3 +143,11 @@ def console() -> Console:
     from rich.console import Console
 
     return Console(soft_wrap=True)
+
+
+def use_threads(count: int) -> None:
+    """Let as many threads compute as `--threads` says; 0 leaves their number alone."""
+    if count:
+        from ..kernels import jit
+
+        jit.set_num_threads(count)

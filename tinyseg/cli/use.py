@@ -50,9 +50,8 @@ def evaluate(
     from ..train.predict import sheet
     from ..train.recipes import load_trained
     from ..train.sources import open_data
-    from ..train.threads import use_threads
 
-    use_threads(threads)
+    o.use_threads(threads)
     trained = load_trained(run)
     target = o.png_path(out or str(trained.path.parent / "evaluation.png"))
     named = o.given(context)
@@ -102,9 +101,8 @@ def predict(
 ) -> None:
     """Segment pictures. Sides above 512 pixels go through in tiles that overlap."""
     from ..train.recipes import load_trained
-    from ..train.threads import use_threads
 
-    use_threads(threads)
+    o.use_threads(threads)
     _check_names(files)
     trained = load_trained(weights)
     folder = pathlib.Path(out)

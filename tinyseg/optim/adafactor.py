@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
+
 from ..devices import array_module
 from ..dtypes import finfo
 from ..engine import Array, Tensor
 from ..errors import ArgumentError
-from .arithmetic import adafactor_update
 from .optimizer import Optimizer, State
-from .state import array_of, count, zeros_like
+from .state import count, zeros_like
 
 __all__ = ["Adafactor"]
 
@@ -58,25 +59,40 @@ class Adafactor(Optimizer):
     def update(self, p: Array, g: Array, group: dict[str, Any], state: State) -> None:
         """One step of one parameter."""
         if not state:
-            state["step"] = count()
-            if p.ndim > 1:
-                xp, shapes = array_module(p), [self.shape_of(name, Tensor(p)) for name in ("row_var", "col_var")]
-                state.update(zip(("row_var", "col_var"), (Tensor(xp.zeros(s, p.dtype)) for s in shapes), strict=True))
-            else:
-                state["variance"] = zeros_like(p)
+            state.update(self._first_state(p))
         state["step"].data += 1
+        if p.size == 0:
+            return
+        step, lr, weight_decay = int(state["step"].item()), group["lr"], group["weight_decay"]
         smallest, relative = group["eps"]
-        adafactor_update(
-            p,
-            g,
-            array_of(state, "row_var"),
-            array_of(state, "col_var"),
-            array_of(state, "variance"),
-            step=int(state["step"].item()),
-            lr=group["lr"],
-            beta2_decay=group["beta2_decay"],
-            eps1=finfo(p.dtype).eps if smallest is None else smallest,
-            eps2=relative,
-            d=group["d"],
-            weight_decay=group["weight_decay"],
-        )
+        eps = finfo(p.dtype).eps if smallest is None else smallest
+        rate = max(relative, _root_mean_square(p)) * min(lr, step**-0.5)
+        if weight_decay:
+            p *= 1 - lr * weight_decay
+        xp, v = array_module(p), _second_moment(g, state, float(step) ** group["beta2_decay"], eps)
+        u = g / xp.sqrt(xp.maximum(v, eps * eps))
+        p -= (rate / max(1.0, _root_mean_square(u) / group["d"])) * u
+
+    def _first_state(self, p: Array) -> State:
+        if p.ndim <= 1:
+            return {"step": count(), "variance": zeros_like(p)}
+        xp, shapes = array_module(p), {name: self.shape_of(name, Tensor(p)) for name in ("row_var", "col_var")}
+        return {"step": count(), **{name: Tensor(xp.zeros(shape, p.dtype)) for name, shape in shapes.items()}}
+
+
+def _second_moment(g: Array, state: State, new: float, eps: float) -> Array:
+    """v, and its running means in the state moved by the share `new` of g²; a vector or number keeps v itself."""
+    squares = g * g
+    if "variance" in state:
+        v = state["variance"].data
+        v += new * (squares - v)
+        return v
+    rows, columns = state["row_var"].data, state["col_var"].data
+    rows += new * (squares.mean(axis=-1, keepdims=True) - rows)
+    columns += new * (squares.mean(axis=-2, keepdims=True) - columns)
+    return rows * (columns / array_module(g).maximum(rows.mean(axis=-2, keepdims=True), eps))
+
+
+def _root_mean_square(x: Array) -> float:
+    wide = x.astype(np.float32) if x.dtype.itemsize < 4 else x
+    return float((wide * wide).mean() ** 0.5)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..engine import Array
-from .arithmetic import updates_for
+from ..kernels import elementwise
 from .optimizer import Optimizer, State
 from .state import array_of, count, zeros_like
 
@@ -44,7 +44,7 @@ class Adam(Optimizer):
             if group["amsgrad"]:
                 state["max_exp_avg_sq"] = zeros_like(p)
         state["step"].data += 1
-        updates_for(p, g).adam_update(
+        elementwise.adam_update(
             p,
             g,
             state["exp_avg"].data,

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..engine import Array
-from .arithmetic import updates_for
+from ..kernels import elementwise
 from .optimizer import Optimizer, State
 from .state import array_of, count, zeros_like
 
@@ -41,7 +41,7 @@ class RMSprop(Optimizer):
             wanted = {"square_avg": True, "momentum_buffer": group["momentum"] > 0, "grad_avg": group["centered"]}
             state.update(step=count(), **{name: zeros_like(p) for name, on in wanted.items() if on})
         state["step"].data += 1
-        updates_for(p, g).rmsprop_update(
+        elementwise.rmsprop_update(
             p,
             g,
             state["square_avg"].data,

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..engine import Array
 from ..errors import ArgumentError
-from .arithmetic import updates_for
+from ..kernels import elementwise
 from .optimizer import Optimizer, State
 from .state import array_of, zeros_like
 
@@ -47,7 +47,7 @@ class SGD(Optimizer):
         first = not state
         if group["momentum"] and first:
             state["momentum_buffer"] = zeros_like(p)
-        updates_for(p, g).sgd_update(
+        elementwise.sgd_update(
             p,
             g,
             array_of(state, "momentum_buffer") if group["momentum"] else None,

@@ -24,7 +24,6 @@ from .losses import LOSSES, segmentation_loss
 from .predict import evaluate, sheet
 from .remember import Remembered
 from .sources import Data, DataSpec, open_data, training_transform
-from .threads import use_threads
 
 __all__ = [
     "DEMO",
@@ -51,8 +50,8 @@ class UNetRecipe:
     a hundredth; then "cosine" lowers it to zero, "step" by ten after each third. `ema` is the decay of the averaged
     weights (0: none); `clip` the largest gradient norm (0: any). `*_every` counts in steps (0: ten times a run,
     but evaluations not more often than every 100 steps).
-    `threads` compute (0: one per core; a run keeps the number it started with), `workers` prepare data; `remember`
-    makes all samples once, before training, and keeps them in memory.
+    `threads` compute (0: as many as `ts.get_num_threads` says; a run keeps the number it started with), `workers`
+    prepare data; `remember` makes all samples once, before training, and keeps them in memory.
     """
 
     data: DataSpec = field(default_factory=DataSpec)
@@ -168,8 +167,12 @@ def _build(
     recipe: UNetRecipe, folder: str | os.PathLike[str] | None, display: Display, files_before: Any = None
 ) -> Trainer:
     """The run of a recipe; `files_before` is the fingerprint of the data in its checkpoint, if there is one."""
+    from ..kernels import jit
+
     check_memory(recipe)
-    recipe = replace(recipe, threads=use_threads(recipe.threads))
+    if recipe.threads:
+        jit.set_num_threads(recipe.threads)
+    recipe = replace(recipe, threads=jit.get_num_threads())
     data = open_data(recipe.data)
     if data.description:
         display.message(data.description)
