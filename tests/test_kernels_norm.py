@@ -81,6 +81,21 @@ def test_relu_and_its_gate_in_the_same_pass(problem):
             close(a, tensor.grad.numpy(), x, slack)
 
 
+@pytest.mark.parametrize("size", [4, 64])
+def test_what_rounds_to_zero_is_gated_as_relu_does(size):
+    rng = np.random.default_rng(size)
+    x = (rng.integers(0, 8, (4, 300, size)) / 7).astype(np.float32)
+    gy, weight = rng.standard_normal(x.shape).astype(np.float32), rng.standard_normal(300).astype(np.float32)
+    mean, var = norm.moments(x)
+    rstd = (var + np.float32(EPS)) ** np.float32(-0.5)
+    bias = -((x[0, :, 0] - mean) * (weight * rstd))  # one of the eight values is normalised to 0, up to rounding
+    y = norm.normalize(x, mean, rstd, weight, bias)
+    assert (y == 0).mean() > 0.1
+    expected = norm.grad(np.where(y > 0, gy, np.float32(0)), x, mean, rstd, weight)
+    for got, want in zip(norm.grad(gy, x, mean, rstd, weight, bias, relu=True), expected, strict=True):
+        np.testing.assert_array_equal(got, want)
+
+
 @DRAWN
 @given(problems(), st.booleans())
 def test_backward_equals_the_loops_and_pytorch(problem, training):

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..jit import parallel, prange, serial
+from ..jit import parallel, prange
 from . import cpu_columns
 from .cpu_groups import group_norm, group_norm_grad
-from .sums import combine, finish_sums, plane_moments, plane_sums, rounded
+from .sums import combine, finish_sums, plane_moments, plane_sums
 
 __all__ = ["grad", "grad_eval", "group_norm", "group_norm_grad", "moments", "normalize"]
 
@@ -47,7 +47,7 @@ def grad(
         gy = np.where(normalize(x, mean, rstd, weight, bias, False) <= 0, x.dtype.type(0), gy) if relu else gy
         return cpu_columns.grad(gy, x, mean, rstd, weight)
     gx, (gw, gb) = np.empty_like(x), np.empty((2, *mean.shape), x.dtype)
-    _grad(gy, x, mean, rstd, weight, bias, _floor(x, relu), np.empty((2, *x.shape[:2])), gx, gw, gb)
+    _grad(gy, x, mean, rstd, weight, bias, relu, np.empty((2, *x.shape[:2])), gx, gw, gb)
     return gx, gw, gb
 
 
@@ -90,40 +90,31 @@ def _normalize(x, mean, scale, bias, floor, y):
             y[n, c, i] = floor if value <= floor else value
 
 
-@rounded
-def _above(gy, x, mean, scale, bias, floor):
-    """gy where y was above the floor, else 0: y is computed once more, and comes out to the same bit."""
-    return type(gy)(0) if (x - mean) * scale + bias <= floor else gy
-
-
-@serial
-def _sums_above(gy, x, mean, scale, bias, floor):
-    """`plane_sums` of that part of gy."""
-    product, total = np.float64(0), np.float64(0)
-    for i in range(x.size):
-        g = _above(gy[i], x[i], mean, scale, bias, floor)
-        product += g * (x[i] - mean)
-        total += g
-    return product, total
-
-
 @parallel
-def _grad(gy, x, mean, rstd, weight, bias, floor, partial, gx, gw, gb):
+def _grad(gy, x, mean, rstd, weight, bias, relu, partial, gx, gw, gb):
     batch, channels, size = x.shape
     for plane in prange(batch * channels):
         n, c = plane // channels, plane % channels
-        partial[0, n, c], partial[1, n, c] = _sums_above(
-            gy[n, c], x[n, c], mean[c], weight[c] * rstd[c], bias[c], floor
-        )
+        if relu:
+            # gy where y is not below 0, for now in gx: `_normalize` once more, whose y has the same bits
+            for i in range(size):
+                y = (x[n, c, i] - mean[c]) * (weight[c] * rstd[c]) + bias[c]
+                gx[n, c, i] = 0 if y <= 0 else gy[n, c, i]
+            partial[0, n, c], partial[1, n, c] = plane_sums(gx[n, c], x[n, c], mean[c])
+        else:
+            partial[0, n, c], partial[1, n, c] = plane_sums(gy[n, c], x[n, c], mean[c])
     finish_sums(partial, rstd, gw, gb)
     share = x.dtype.type(1 / max(batch * size, 1))
     for plane in prange(batch * channels):
         n, c = plane // channels, plane % channels
         # gx = scale (gy - shift - slope (x - mean))
         scale, shift, slope = weight[c] * rstd[c], gb[c] * share, gw[c] * share * rstd[c]
-        for i in range(size):
-            g = _above(gy[n, c, i], x[n, c, i], mean[c], scale, bias[c], floor)
-            gx[n, c, i] = scale * (g - shift - slope * (x[n, c, i] - mean[c]))
+        if relu:
+            for i in range(size):
+                gx[n, c, i] = scale * (gx[n, c, i] - shift - slope * (x[n, c, i] - mean[c]))
+        else:
+            for i in range(size):
+                gx[n, c, i] = scale * (gy[n, c, i] - shift - slope * (x[n, c, i] - mean[c]))
 
 
 @parallel

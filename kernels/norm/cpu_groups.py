@@ -10,10 +10,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numba
 import numpy as np
 
 from ..jit import get_num_threads, parallel, prange, serial
-from .sums import plane_moments, plane_sums, rounded
+from .sums import plane_moments, plane_sums
+
+# Without fused multiply-adds: weight · gy is rounded before its mean is taken off, so that equal values cancel to 0.
+_rounded = numba.njit(cache=True, nogil=True)
 
 ALONE = 1 << 13  # elements up to which the caller's thread is done before others are awake
 
@@ -116,23 +120,22 @@ def _backward_rows(partial, first, last, weight, gy, x, mean, rstd, gx):
 
 @serial
 def _backward_channels(gy, x, gx, mean, rstd, weight, gw, gb):
-    product, total = np.float64(0), np.float64(0)
-    for k in range(x.size):
-        u = _product(weight[k], gy[k])
-        product += u * (x[k] - mean)
-        total += u
+    _multiply(weight, gy, gx)
+    product, total = plane_sums(gx, x, mean)
     n = max(x.size, 1)
     shift, slope = x.dtype.type(total / n), x.dtype.type(rstd**2 * product / n)
     for k in range(x.size):
-        gx[k] = rstd * ((_product(weight[k], gy[k]) - shift) - slope * (x[k] - mean))
+        apart = x[k] - mean
+        gx[k] = rstd * ((gx[k] - shift) - slope * apart)
     for k in range(x.size):
         gw[k] += gy[k] * ((x[k] - mean) * rstd)
         gb[k] += gy[k]
 
 
-@rounded  # before its mean is taken off, so that equal values cancel to 0
-def _product(weight, gy):
-    return weight * gy
+@_rounded
+def _multiply(a, b, y):
+    for k in range(y.size):
+        y[k] = a[k] * b[k]
 
 
 @serial
@@ -149,7 +152,7 @@ def _backward_planes(gy, x, mean, rstd, weight, gx, gw, gb):
         _grad_plane(gy[k], x[k], mean, rstd, weight[k], shift, slope, gx[k])
 
 
-@rounded
+@_rounded
 def _grad_plane(gy, x, mean, rstd, weight, shift, slope, gx):
     for i in range(x.size):
         gx[i] = rstd * ((weight * gy[i] - shift) - slope * (x[i] - mean))

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
 from ..jit import serial
 
-__all__ = ["combine", "finish_sums", "plane_moments", "plane_sums", "rounded"]
-
-rounded = numba.njit(cache=True, nogil=True)  # every product is rounded before it is added, no fused multiply-add
+__all__ = ["combine", "finish_sums", "plane_moments", "plane_sums"]
 
 
 @serial
