@@ -29,6 +29,10 @@ def constant(value: float, *shape: int) -> Draw:
     return lambda rng: np.full(shape, value, np.float32)
 
 
+def shares(*shape: int) -> Draw:
+    return lambda rng: rng.random(shape, np.float32)
+
+
 def of_images() -> Iterator[Case]:
     """Pooling and resizing."""
     for x in (BIG, MIDDLE, ODD):
@@ -76,6 +80,11 @@ def losses() -> Iterator[Case]:
     for x in ((8, 21, 128, 128), (4, 2, 128, 128), (2, 17, 61, 61), (256, 1000)):
         target = labels(x[1], x[0], *x[2:])
         yield layer(LAYERS, "cross_entropy", lambda F, t, x: F.cross_entropy(x, t), target, x)
+    for x in (BIG, ODD):
+        target = shares(*x)
+        yield layer(LAYERS, "bce with logits", lambda F, t, x: F.binary_cross_entropy_with_logits(x, t), target, x)
+        yield layer(LAYERS, "mse_loss", lambda F, t, x: F.mse_loss(x, t), target, x)
+        yield layer(LAYERS, "smooth_l1_loss", lambda F, t, x: F.smooth_l1_loss(x, t), target, x)
 
 
 def activations() -> Iterator[Case]:
@@ -84,6 +93,14 @@ def activations() -> Iterator[Case]:
         yield layer(LAYERS, "silu", lambda F, x: F.silu(x), x)
         yield layer(LAYERS, "gelu", lambda F, x: F.gelu(x), x)
         yield layer(LAYERS, "dropout", lambda F, x: F.dropout(x, 0.2), x, check=dropped)
+    for x in (BIG, ODD):
+        yield layer(LAYERS, "leaky_relu", lambda F, x: F.leaky_relu(x, 0.2), x)
+        yield layer(LAYERS, "elu", lambda F, x: F.elu(x), x)
+        yield layer(LAYERS, "hardswish", lambda F, x: F.hardswish(x), x)
+        yield layer(LAYERS, "relu6", lambda F, x: F.relu6(x), x)
+        yield layer(LAYERS, "softplus", lambda F, x: F.softplus(x), x)
+        yield layer(LAYERS, "mish", lambda F, x: F.mish(x), x)
+        yield layer(LAYERS, "tanh", lambda F, x: x.tanh(), x)
 
 
 def dropped(ours: Any, theirs: Any, p: float = 0.2) -> None:

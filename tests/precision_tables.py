@@ -24,7 +24,6 @@ REASONS = {
 # {operator: (reason, {type: (value, gradient)})}
 EXCEPTIONS: dict[str, tuple[str, dict[str, tuple[int, int]]]] = {
     "baddbmm": ("cancels", {"float32": (2, 32)}),
-    "bce": ("cancels", {"float32": (2, 8)}),
     "cdist": ("cancels", {"float32": (2, 32)}),
     "inner": ("cancels", {"float32": (2, 8)}),
     "linalg.vector_norm": ("amplifies", {"float32": (2, 8)}),

@@ -1,4 +1,4 @@
-"""Activations at NaN, the infinities and the zeros beside PyTorch: values and gradients."""
+"""Activations at NaN, the infinities and the zeros beside PyTorch: values and gradients. Settings at their ends."""
 
 import math
 
@@ -70,3 +70,18 @@ def test_edges(name, dtype):
             ours,
             allowed,
         )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("beta", [5e-324, 1e-42, 1e-37, 1e30])
+def test_smooth_l1_with_an_extreme_beta(dtype, beta):
+    """The inverse of beta does not fit the type, or hardly."""
+    values = [-2.0, -1e-3, 0.0, 1e-20, 3.0]
+    x = ts.tensor(values, dtype=dtype, requires_grad=True)
+    tx = torch.tensor(values, dtype=getattr(torch, dtype), requires_grad=True)
+    y = ts.nn.functional.smooth_l1_loss(x, x.detach() * 0.0, beta=beta, reduction="none")
+    ty = torch.nn.functional.smooth_l1_loss(tx, tx.detach() * 0.0, beta=beta, reduction="none")
+    y.sum().backward()
+    ty.sum().backward()
+    np.testing.assert_allclose(y.detach().numpy(), ty.detach().numpy(), rtol=1e-6, atol=1e-37)
+    np.testing.assert_allclose(x.grad.numpy(), tx.grad.numpy(), rtol=1e-6)

@@ -12,19 +12,29 @@ from tinyseg.kernels import elementwise as kernel
 from tinyseg.kernels.elementwise import reference
 
 TOLERANCE = {np.float32: 1e-6, np.float64: 1e-13}
-ACTIVATIONS = {
-    "relu": (kernel.relu, kernel.relu_grad, reference.relu, F.relu),
-    "sigmoid": (kernel.sigmoid, kernel.sigmoid_grad, reference.sigmoid, torch.sigmoid),
-    "silu": (kernel.silu, kernel.silu_grad, reference.silu, F.silu),
-    "gelu": (kernel.gelu, kernel.gelu_grad, reference.gelu, F.gelu),
-    "gelu_tanh": (
-        lambda x: kernel.gelu(x, "tanh"),
-        lambda gy, x: kernel.gelu_grad(gy, x, "tanh"),
-        reference.gelu_tanh,
-        lambda x: F.gelu(x, approximate="tanh"),
-    ),
+ACTIVATIONS = {  # settings and PyTorch's function
+    "relu": ((), F.relu),
+    "sigmoid": ((), torch.sigmoid),
+    "silu": ((), F.silu),
+    "gelu": ((), F.gelu),
+    "gelu_tanh": ((), lambda x: F.gelu(x, approximate="tanh")),
+    "leaky_relu": ((0.2,), lambda x: F.leaky_relu(x, 0.2)),
+    "hardtanh": ((-0.7, 1.3), lambda x: F.hardtanh(x, -0.7, 1.3)),
+    # written out: in float64 PyTorch's own multiplies the gradient with a sixth of float32
+    "hardsigmoid": ((), lambda x: torch.clamp(x + 3, 0, 6) / 6),
+    "hardswish": ((), F.hardswish),
+    "elu": ((0.75, 1 / 0.75, 1.5), lambda x: 1.5 * F.celu(x, 0.75)),
+    "softplus": ((2.0, 3.0), lambda x: F.softplus(x, 2.0, 3.0)),
+    "mish": ((), F.mish),
+}
+LOSSES = {
+    "square": ((), F.mse_loss),
+    "absolute": ((), F.l1_loss),
+    "huber": ((0.5, 3.0), lambda x, t, reduction: 3 * F.huber_loss(x, t, reduction, 0.5)),
+    "logistic": ((), F.binary_cross_entropy_with_logits),
 }
 TAKES_OUTPUT = ("relu", "sigmoid")
+TIMES_X = ("silu", "gelu", "gelu_tanh", "hardswish", "mish")
 LARGE = (3, 211, 223)  # several chunks, the last one not full
 SIZES = [(0,), (1,), (7, 5), LARGE]
 sized = pytest.mark.parametrize("shape", SIZES, ids=str)
@@ -37,9 +47,12 @@ def small_with_the_jit_off(request, monkeypatch):
     import numba
 
     if numba.config.DISABLE_JIT:
-        from tinyseg.kernels.elementwise import cpu, cpu_updates
+        from tinyseg.kernels.elementwise import cpu, cpu_curves, cpu_losses, cpu_parts, cpu_updates
 
-        monkeypatch.setattr(cpu, "CHUNK", 32)
+        for module in (cpu, cpu_curves, cpu_losses, cpu_parts):
+            monkeypatch.setattr(module, "CHUNK", 32)
+        monkeypatch.setattr(cpu_curves, "LIGHT", 32)
+        monkeypatch.setattr(cpu_losses, "BLOCK", 12)
         monkeypatch.setattr(cpu, "ALONE", {cpu.RELU: 32})
         monkeypatch.setattr(cpu, "SHORT", 8)
         monkeypatch.setattr(cpu_updates, "CHUNK", 32)
@@ -61,28 +74,113 @@ def close(got, expected, dtype, slack=1):
 @sized
 @typed
 def test_activations_equal_their_definition_and_pytorch(name, shape, dtype):
-    ours, ours_grad, definition, theirs = ACTIVATIONS[name]
+    settings, theirs = ACTIVATIONS[name]
+    definition = getattr(reference, name)
     x, gy = drawn(shape, dtype, 0), drawn(shape, dtype, 1)
-    y = ours(x)
+    y = kernel.activate(name, x, *settings)
     few = (slice(None, 40),)
-    close(y.ravel()[few], np.array([definition(float(v)) for v in x.ravel()[few]]), dtype)
+    close(y.ravel()[few], np.array([definition(float(v), *settings) for v in x.ravel()[few]]), dtype)
     tx = torch.from_numpy(x.astype(float)).requires_grad_()
     ty = theirs(tx)
     ty.backward(torch.from_numpy(gy.astype(float)))
     close(y, ty.detach().numpy(), dtype)
-    close(ours_grad(gy, y if name in TAKES_OUTPUT else x), tx.grad.numpy(), dtype)
+    saved = y if name in TAKES_OUTPUT else x
+    close(kernel.activate_grad(name, gy, saved, *settings), tx.grad.numpy(), dtype)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@sized
+@typed
+def test_losses_equal_their_definition_and_pytorch(name, shape, dtype):
+    settings, theirs = LOSSES[name]
+    x, t, gy = drawn(shape, dtype, 0, 2), 1 / (1 + np.exp(drawn(shape, dtype, 1))), drawn(shape, dtype, 2)
+    y = kernel.loss(name, x, t, *settings)
+    definition, few = getattr(reference, name), (slice(None, 40),)
+    pairs = zip(x.ravel()[few].tolist(), t.ravel()[few].tolist(), strict=True)
+    close(y.ravel()[few], np.array([definition(*pair, *settings) for pair in pairs]), dtype)
+    tx, tt = torch.from_numpy(x.astype(float)).requires_grad_(), torch.from_numpy(t.astype(float))
+    ty = theirs(tx, tt, reduction="none")
+    close(y, ty.detach().numpy(), dtype)
+    for g in (gy, gy.ravel()[:1].reshape(())) if gy.size else (gy, np.ones((), dtype)):
+        (expected,) = torch.autograd.grad(ty, tx, torch.from_numpy(g.astype(float)).expand(ty.shape), retain_graph=True)
+        close(kernel.loss_grad(name, g, x, t, *settings), expected.numpy(), dtype)
+    total = kernel.loss_sum(name, x, t, *settings)
+    assert total.shape == ()
+    close(total, ty.sum().detach().numpy(), dtype)
+
+
+@typed
+def test_extreme_losses_as_pytorch(dtype):
+    x = np.array([-np.inf, -1e4, -100, 0, 100, 1e4, np.inf, np.nan, 1, 0], dtype)
+    t = np.array([0, 0, 1, 0.5, 0, 1, 0, 0, np.nan, 0], dtype)
+    for name, (settings, theirs) in LOSSES.items():
+        tx = torch.from_numpy(x.astype(float)).requires_grad_()
+        ty = theirs(tx, torch.from_numpy(t.astype(float)), reduction="none")
+        ty.sum().backward()
+        with np.errstate(all="ignore"):
+            y, gx = kernel.loss(name, x, t, *settings), kernel.loss_grad(name, np.ones((), dtype), x, t, *settings)
+        np.testing.assert_allclose(y, ty.detach().numpy(), rtol=1e-6, err_msg=name)
+        np.testing.assert_allclose(gx, tx.grad.numpy(), rtol=1e-6, err_msg=name)
+
+
+def test_a_long_sum_keeps_its_digits():
+    x, t = np.full(3_000_001, 1.1, np.float32), np.zeros(3_000_001, np.float32)
+    exact = 3_000_001 * float(np.float32(1.1)) ** 2
+    assert abs(float(kernel.loss_sum("square", x, t)) / exact - 1) < 2e-6
+
+
+@sized
+@typed
+def test_scale_multiplies_parts(shape, dtype):
+    x = drawn(shape, dtype, 0)
+    for axes in range(x.ndim + 1):
+        factors = np.random.default_rng(1).standard_normal((*x.shape[:axes], *(1,) * (x.ndim - axes))).astype(dtype)
+        y = kernel.scale(x, factors)
+        assert np.array_equal(y, x * factors)
+        assert y.dtype == dtype
+
+
+@pytest.mark.parametrize("shape", [(0, 2, 3), (3, 2, 0), (1, 2, 1), (5, 2, 7), (2, 2, 40_001), (7001, 2, 11)], ids=str)
+@typed
+def test_glu_equals_pytorch_s(shape, dtype):
+    import numba
+
+    shape = tuple(min(n, 30) for n in shape) if numba.config.DISABLE_JIT else shape
+    x = 4 * np.random.default_rng(0).standard_normal(shape).astype(dtype)
+    gy = np.random.default_rng(1).standard_normal((shape[0], shape[2])).astype(dtype)
+    tx = torch.from_numpy(x.astype(float)).requires_grad_()
+    ty = F.glu(tx, 1)[:, 0]
+    ty.backward(torch.from_numpy(gy.astype(float)))
+    close(kernel.glu(x), ty.detach().numpy(), dtype)
+    close(kernel.glu_grad(gy, x), tx.grad.numpy(), dtype)
+
+
+@typed
+def test_differences_keep_their_digits_near_0(dtype):
+    """e^x − 1, and the logarithm of 1 + e^x where that is hardly above 1."""
+    x = -np.geomspace(1e-30, 30, 400).astype(dtype)
+    few = 8 * np.finfo(dtype).eps
+    np.testing.assert_allclose(kernel.activate("elu", x, 1, 1, 1), np.expm1(x.astype(np.longdouble)), rtol=few)
+    exact = np.log1p(np.exp(x.astype(np.longdouble)))
+    np.testing.assert_allclose(kernel.activate("softplus", x, 1, 20), exact, rtol=few)
+    np.testing.assert_allclose(kernel.activate("mish", x), x * np.tanh(exact), rtol=few)
+    large = np.linspace(1, 90, 300).astype(dtype)
+    with np.errstate(over="ignore"):
+        grown, exact = kernel.activate("elu", -large, 1, -1, 1), np.expm1(large.astype(np.longdouble)).astype(dtype)
+    np.testing.assert_allclose(grown, exact, rtol=2 * few)
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
 @typed
 def test_extreme_values_as_pytorch(name, dtype):
     x = np.array([-np.inf, -1e4, -100, -0.0, 0, 100, 1e4, np.inf, np.nan], dtype)
+    settings, theirs = ACTIVATIONS[name]
     with np.errstate(all="ignore"):  # with the JIT off NumPy computes inf · 0 aloud
-        y = ACTIVATIONS[name][0](x)
-    expected = ACTIVATIONS[name][3](torch.from_numpy(x.astype(float))).numpy()
-    np.testing.assert_allclose(y[1:], expected[1:], atol=1e-30)
-    if name in TAKES_OUTPUT:  # the others are −inf · 0 there, a NaN that PyTorch may or may not produce
-        assert y[0] == expected[0]
+        y = kernel.activate(name, x, *settings)
+    expected = theirs(torch.from_numpy(x.astype(float))).numpy()
+    np.testing.assert_allclose(y[1:], expected[1:], rtol=1e-6, atol=1e-30)
+    if name not in TIMES_X:  # the others are −inf · 0 there, a NaN that PyTorch may or may not produce
+        np.testing.assert_allclose(y[0], expected[0], rtol=1e-6)
 
 
 @typed
@@ -138,11 +236,11 @@ def test_select_passes_nan_over_and_broadcasts():
 def test_half_types_and_views():
     for dtype in (np.dtype(np.float16), np.dtype(ml_dtypes.bfloat16)):
         x = np.arange(-3, 4).astype(dtype)
-        assert kernel.relu(x).dtype == dtype
-        assert kernel.relu(x).astype(int).tolist() == [0, 0, 0, 0, 1, 2, 3]
+        assert kernel.activate("relu", x).dtype == dtype
+        assert kernel.activate("relu", x).astype(int).tolist() == [0, 0, 0, 0, 1, 2, 3]
         assert kernel.select(x > 0, x, -x).astype(int).tolist() == [3, 2, 1, 0, 1, 2, 3]
     x = drawn((7, 5), np.float64, 0).T
-    y = kernel.silu(x)
+    y = kernel.activate("silu", x)
     np.testing.assert_allclose(y, F.silu(torch.from_numpy(x.copy())), atol=1e-13)
     assert y.flags.c_contiguous
 

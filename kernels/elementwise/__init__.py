@@ -1,4 +1,4 @@
-"""Element-wise kernels: activations with their derivatives, choices, and the optimisers' updates.
+"""Element-wise kernels: activations and losses with their derivatives, choices, and the optimisers' updates.
 
 NumPy computes these on one thread, with a pass over memory and a temporary for every operation. Here each is
 one pass, on all threads where the array is large; small arrays stay on the calling thread and cost no launch.
@@ -14,62 +14,86 @@ import numpy as np
 from ..backend import backend, narrow, native
 
 __all__ = [
+    "activate",
+    "activate_grad",
     "adam_update",
-    "gelu",
-    "gelu_grad",
-    "relu",
-    "relu_grad",
+    "glu",
+    "glu_grad",
+    "loss",
+    "loss_grad",
+    "loss_sum",
     "rmsprop_update",
+    "scale",
     "select",
     "sgd_update",
-    "sigmoid",
-    "sigmoid_grad",
-    "silu",
-    "silu_grad",
 ]
 
 
-def relu(x: np.ndarray) -> np.ndarray:
-    """y = max(x, 0); NaN stays NaN."""
-    return _activate("relu", x)
+def activate(kind: str, x: np.ndarray, *settings: float) -> np.ndarray:
+    """y = f(x).
 
-
-def relu_grad(gy: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """gx = gy where y > 0, else 0; `y` may be relu's output or its input."""
-    return _activate_grad("relu", gy, y)
-
-
-def sigmoid(x: np.ndarray) -> np.ndarray:
-    """y = 1 / (1 + e^−x)."""
-    return _activate("sigmoid", x)
-
-
-def sigmoid_grad(gy: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """gx = gy y (1 − y) with sigmoid's output y."""
-    return _activate_grad("sigmoid", gy, y)
-
-
-def silu(x: np.ndarray) -> np.ndarray:
-    """y = x sigmoid(x)."""
-    return _activate("silu", x)
-
-
-def silu_grad(gy: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """gx = gy σ (1 + x (1 − σ)) with σ = sigmoid(x)."""
-    return _activate_grad("silu", gy, x)
-
-
-def gelu(x: np.ndarray, approximate: str = "none") -> np.ndarray:
-    """y = x Φ(x), Φ the normal distribution function.
-
-    With `approximate` 'tanh' Φ(x) ≈ (1 + tanh u) / 2 = sigmoid(2u), u = √(2/π) (x + 0.044715 x³).
+    - relu: max(x, 0), and NaN stays NaN, as in all of these; leaky_relu: x where positive, else `slope` x
+    - sigmoid: 1 / (1 + e^−x); silu: x sigmoid(x); gelu: x Φ(x), Φ the normal distribution function
+    - gelu_tanh: Φ(x) ≈ (1 + tanh u) / 2 = sigmoid(2u), u = √(2/π) (x + 0.044715 x³)
+    - hardtanh: min(max(x, `low`), `high`); hardsigmoid: h = min(max(x + 3, 0), 6) / 6; hardswish: x h
+    - elu: `scale` x where positive, else `scale` `alpha` (e^(`s` x) − 1); all three must be given
+    - softplus: log(1 + e^(`beta` x)) / `beta`, and x where `beta` x is above `threshold`; mish: x tanh(log(1 + e^x))
     """
-    return _activate("gelu_tanh" if approximate == "tanh" else "gelu", x)
+    y = backend(__name__, x).activate(kind, native(x), *settings)
+    return narrow(y, x).reshape(x.shape)  # `native` gives 0-d an axis
 
 
-def gelu_grad(gy: np.ndarray, x: np.ndarray, approximate: str = "none") -> np.ndarray:
-    """gx = gy (Φ(x) + x Φ'(x))."""
-    return _activate_grad("gelu_tanh" if approximate == "tanh" else "gelu", gy, x)
+def activate_grad(kind: str, gy: np.ndarray, saved: np.ndarray, *settings: float) -> np.ndarray:
+    """gx = gy f'(x), from f's output where f is sigmoid, from either where it is relu, else from its input.
+
+    Where two pieces meet the slope is 0 for relu and the hard ones (1 for hardswish at 3), else the left one.
+    """
+    assert gy.shape == saved.shape, (gy.shape, saved.shape)
+    gx = backend(__name__, gy).activate_grad(kind, native(gy), native(saved), *settings)
+    return narrow(gx, gy).reshape(gy.shape)
+
+
+def loss(kind: str, x: np.ndarray, t: np.ndarray, *settings: float) -> np.ndarray:
+    """y = ℓ(x, t), with d = x − t.
+
+    - square: d²; absolute: |d|
+    - huber: `scale` · (d²/2 where |d| <= `delta`, else `delta` (|d| − `delta`/2))
+    - logistic: −t log σ(x) − (1 − t) log(1 − σ(x)), σ the sigmoid
+    """
+    assert x.shape == t.shape, (x.shape, t.shape)
+    return narrow(backend(__name__, x).loss(kind, native(x), native(t), *settings), x).reshape(x.shape)
+
+
+def loss_sum(kind: str, x: np.ndarray, t: np.ndarray, *settings: float) -> np.ndarray:
+    """Σ ℓ(x, t), without axes; half types are summed in float32."""
+    assert x.shape == t.shape, (x.shape, t.shape)
+    return narrow(backend(__name__, x).loss_sum(kind, native(x), native(t), *settings), x)
+
+
+def loss_grad(kind: str, gy: np.ndarray, x: np.ndarray, t: np.ndarray, *settings: float) -> np.ndarray:
+    """gx = gy dℓ/dx; gy has x's shape, or no axes where the losses were summed."""
+    assert x.shape == t.shape, (x.shape, t.shape)
+    assert gy.shape in ((), x.shape), (gy.shape, x.shape)
+    gx = backend(__name__, x).loss_grad(kind, native(gy), native(x), native(t), *settings)
+    return narrow(gx, x).reshape(x.shape)
+
+
+def glu(x: np.ndarray) -> np.ndarray:
+    """y = a sigmoid(b) for the halves a and b of x (outer, 2, inner); y is (outer, inner)."""
+    return narrow(backend(__name__, x).glu(native(x)), x)
+
+
+def glu_grad(gy: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """gx (outer, 2, inner), whose halves are gy σ and gy a σ (1 − σ) with σ = sigmoid(b); gy is (outer, inner)."""
+    return narrow(backend(__name__, x).glu_grad(native(gy), native(x)), x)
+
+
+def scale(x: np.ndarray, factors: np.ndarray) -> np.ndarray:
+    """y = x · factors, one for each part of x: the factors have x's leading axes, and the size 1 in the others."""
+    assert x.ndim == factors.ndim, (x.shape, factors.shape)
+    k = next((k for k, n in enumerate(factors.shape) if n != x.shape[k]), x.ndim)
+    assert all(n == 1 for n in factors.shape[k:]), (x.shape, factors.shape)
+    return narrow(backend(__name__, x).scale(native(x), native(factors)), x).reshape(x.shape)
 
 
 def select(condition: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -145,15 +169,6 @@ def rmsprop_update(
     _check(p, g, square_avg, momentum_buffer, grad_avg)
     scalars = lr, alpha, 1 - alpha, eps, weight_decay, momentum
     backend(__name__, p).rmsprop(p, g, square_avg, momentum_buffer, grad_avg, *scalars)
-
-
-def _activate(kind: str, x: np.ndarray) -> np.ndarray:
-    return narrow(backend(__name__, x).activate(kind, native(x)), x).reshape(x.shape)  # `native` gives 0-d an axis
-
-
-def _activate_grad(kind: str, gy: np.ndarray, saved: np.ndarray) -> np.ndarray:
-    assert gy.shape == saved.shape, (gy.shape, saved.shape)
-    return narrow(backend(__name__, gy).activate_grad(kind, native(gy), native(saved)), gy).reshape(gy.shape)
 
 
 def _check(p: np.ndarray, *others: np.ndarray | None) -> None:

@@ -14,10 +14,14 @@ import numpy as np
 
 from ..backend import native
 from ..jit import parallel, prange
+from . import cpu_curves as curves
+from .cpu_losses import loss, loss_grad, loss_sum
+from .cpu_parts import glu, glu_grad, scale
 from .cpu_updates import adam, rmsprop, sgd
 from .exponential import normal, sigmoid, strict
 
-__all__ = ["activate", "activate_grad", "adam", "rmsprop", "select", "sgd"]
+__all__ = ["activate", "activate_grad", "adam", "glu", "glu_grad", "loss", "loss_grad", "loss_sum"]
+__all__ += ["rmsprop", "scale", "select", "sgd"]
 
 CHUNK = 1 << 15
 
@@ -26,15 +30,19 @@ KINDS = {"relu": RELU, "sigmoid": SIGMOID, "silu": SILU, "gelu": GELU, "gelu_tan
 ALONE = {RELU: 1 << 17}  # elements up to which a kind that costs next to nothing stays on the caller's thread
 
 
-def activate(kind: str, x: np.ndarray) -> np.ndarray:
+def activate(kind: str, x: np.ndarray, *settings: float) -> np.ndarray:
     """y = f(x)."""
+    if kind not in KINDS:
+        return curves.curve(kind, x, *settings)
     y = np.empty_like(x)
     (_activate if x.size <= ALONE.get(KINDS[kind], CHUNK) else _activate_chunks)(KINDS[kind], x.ravel(), y.ravel())
     return y
 
 
-def activate_grad(kind: str, gy: np.ndarray, saved: np.ndarray) -> np.ndarray:
+def activate_grad(kind: str, gy: np.ndarray, saved: np.ndarray, *settings: float) -> np.ndarray:
     """gx = gy f'(x), from f's output where f is relu or sigmoid, else from its input."""
+    if kind not in KINDS:
+        return curves.curve_grad(kind, gy, saved, *settings)
     gx = np.empty_like(gy)
     run = _activate_grad if gy.size <= ALONE.get(KINDS[kind], CHUNK) else _activate_grad_chunks
     run(KINDS[kind], gy.ravel(), saved.ravel(), gx.ravel())

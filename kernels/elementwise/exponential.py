@@ -18,7 +18,7 @@ from typing import Any
 import numba
 import numpy as np
 
-__all__ = ["exp", "log", "normal", "sigmoid", "strict"]
+__all__ = ["exp", "expm1", "log", "log1p", "normal", "sigmoid", "strict"]
 
 # Without "reassoc": the remainder r lives from the order in which the two parts of n ln 2 are taken off.
 # Division by zero is inf or NaN as in NumPy: Python's exception would be a branch per element, and no vector
@@ -38,7 +38,13 @@ def exp(x):
 
 @_inlined
 def _exp32(x):
-    one = np.float32(1)
+    power, low, high = _parts32(x)
+    return (power + np.float32(1)) * low * high if x == x else x
+
+
+@_inlined
+def _parts32(x):
+    """e^r − 1, and 2^n in two factors."""
     clamped = x if x > np.float32(-104) else np.float32(-104)  # a NaN becomes a number for the way through
     clamped = clamped if clamped < np.float32(89) else np.float32(89)
     n = np.rint(clamped * np.float32(1 / np.log(2)))
@@ -48,12 +54,11 @@ def _exp32(x):
     power = power * r + np.float32(1 / 24)
     power = power * r + np.float32(1 / 6)
     power = power * r + np.float32(1 / 2)
-    power = (power * r + one) * r + one
     whole = np.int32(n)
     half = whole >> np.int32(1)
     low = np.int32((half + np.int32(127)) << np.int32(23)).view(np.float32)
     high = np.int32((whole - half + np.int32(127)) << np.int32(23)).view(np.float32)
-    return power * low * high if x == x else x
+    return (power * r + np.float32(1)) * r, low, high
 
 
 @strict
@@ -70,6 +75,44 @@ def _exp64(x):
     low = np.int64((half + np.int64(1023)) << np.int64(52)).view(np.float64)
     high = np.int64((whole - half + np.int64(1023)) << np.int64(52)).view(np.float64)
     return power * low * high if x == x else x
+
+
+@_inlined
+def expm1(x):
+    """e^x − 1, exact near 0 too."""
+    if isinstance(x, np.float32):
+        return _expm1_32(x)
+    return math.expm1(x)
+
+
+@_inlined
+def _expm1_32(x):
+    power, low, high = _parts32(x)
+    whole = (power + np.float32(1)) * low * high
+    apart = power * low * high + (low * high - np.float32(1))
+    return (whole if x > np.float32(20) else apart) if x == x else x  # above 20 the 1 is lost, and 2^n may overflow
+
+
+@_inlined
+def log1p(x):
+    """log(1 + x) for x between 0 and 1, in its own type."""
+    if isinstance(x, np.float32):
+        return _log1p_32(x)
+    return math.log1p(x)
+
+
+@_inlined
+def _log1p_32(x):
+    """2 artanh s with s = x / (2 + x), at most ⅓."""
+    s = x / (np.float32(2) + x)
+    z = s * s
+    rest = np.float32(2 / 15) * z + np.float32(2 / 13)
+    rest = rest * z + np.float32(2 / 11)
+    rest = rest * z + np.float32(2 / 9)
+    rest = rest * z + np.float32(2 / 7)
+    rest = rest * z + np.float32(2 / 5)
+    rest = (rest * z + np.float32(2 / 3)) * z
+    return s * rest + np.float32(2) * s
 
 
 @strict

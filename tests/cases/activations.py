@@ -16,6 +16,11 @@ def activation_rows() -> None:
         functional(name, "far", given([-30.0, -8.0, 8.0, 30.0]))
     row("relu[inplace]", lambda m, x: m.nn.functional.relu(x * 2.0, inplace=True), apart(4, 5))
     functional("leaky_relu", "slope", apart(4, 5), negative_slope=0.2)
+    functional("leaky_relu", "negative slope", apart(4, 5), negative_slope=-0.3)
+    for name in ("leaky_relu", "elu", "hardtanh", "hardswish", "softplus", "mish"):
+        functional(name, "0-d", given(-0.75))
+        functional(name, "empty", normal(0, 4))
+        row(f"{name}[transposed]", lambda m, x, n=name: getattr(m.nn.functional, n)(x.mT), apart(4, 5))
     functional("elu", "alpha", apart(4, 5), alpha=0.7)
     functional("hardtanh", "bounds", apart(4, 5), min_val=-0.72, max_val=1.33)
     functional("softplus", "beta", normal(3, 4), beta=2.0, threshold=3.0)
@@ -23,7 +28,7 @@ def activation_rows() -> None:
     row("relu[at 0]", lambda m, x: m.nn.functional.relu(x), given([-0.0, 0.0, 1.0]), differentiable=())
     for name in ("celu", "selu", "hardshrink", "softshrink"):
         functional(name, "apart", apart(4, 5))
-    for label, x in {"apart": apart(4, 5, scale=8.0), "0-d": given(1.25)}.items():
+    for label, x in {"apart": apart(4, 5, scale=8.0), "right of 0": given(1.25)}.items():
         functional("hardswish", label, x)
         # written out: PyTorch's own has no second derivative, and a sixth in float32 for the first
         functional("hardsigmoid", label, x, options={"reference": lambda x: torch.clamp(x + 3, 0, 6) / 6})
@@ -41,6 +46,9 @@ def activation_rows() -> None:
     functional("glu", "channels", normal(2, 4, 3), dim=1)
     functional("glu", "negative", normal(2, 4, 3), dim=-2)
     functional("glu", "empty batch", normal(0, 4))
+    functional("glu", "empty halves", normal(3, 0))
+    functional("glu", "one axis", normal(6), dim=0)
+    row("glu[transposed]", lambda m, x: m.nn.functional.glu(x.mT, 0), normal(3, 4))
     row("softmax[dtype]", lambda m, x: m.nn.functional.softmax(x, -1, dtype=m.float64), normal(2, 3), tolerance=1e-6,
         differentiable=())  # fmt: skip
     for name in ("dropout", "dropout1d", "dropout2d"):

@@ -81,6 +81,11 @@ def pointwise_rows() -> None:
                 x, near, positive(3, 4))  # fmt: skip
     for beta in (0.0, 0.37, 5.0):
         functional("smooth_l1_loss", f"beta {beta}", x, near, beta=beta)
+    for name in ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "binary_cross_entropy_with_logits"):
+        functional(name, "without axes", given(0.3), given(0.1))
+        functional(name, "empty", normal(0, 4), normal(0, 4), reduction="sum")
+        functional(name, "mean of nothing", normal(0, 4), normal(0, 4), options={"differentiable": ()})
+        row(f"{name}[transposed]", lambda m, x, t, n=name: getattr(m.nn.functional, n)(x.mT, t.mT), x, near)
     functional("huber_loss", "delta", x, near, delta=0.37)
     functional("smooth_l1_loss", "0-d", given(0.3), given(0.1))
     row("binary_cross_entropy[weight]", lambda m, x, t, w: m.nn.functional.binary_cross_entropy(x, t, w),

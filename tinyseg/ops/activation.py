@@ -12,18 +12,19 @@ import numpy as np
 
 from .. import random
 from ..backward import differentiate
-from ..devices import array_module, special
 from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, ShapeError
 from ..kernels import elementwise as fused
 from ..kernels import softmax as kernel
 from .checks import as_tensor, axis, floating, is_float, numbers, same_kind, tensor_arg, wide
-from .choice import Where, clamp, where
+from .choice import where
+from .curves import Curve
 from .elementwise import abs_, exp
-from .functions import Sigmoid
-from .halves import in_float32, is_half
+from .functions import Sigmoid, Tanh
+from .halves import in_float32
+from .indexing import unbind
 from .reduce import sum
-from .shape import Shape, chunk, reshape
+from .shape import Shape, reshape, stack
 
 
 class Relu(Op):
@@ -32,7 +33,7 @@ class Relu(Op):
     saves = {"y": "x"}
 
     def forward(self, x: Array) -> Array:
-        return fused.relu(x)
+        return fused.activate("relu", x)
 
     def backward(self, gy: Tensor) -> Tensor:
         return ReluGrad(self.saved[0].data)(gy)
@@ -44,128 +45,40 @@ class ReluGrad(Op):
     positive: Array
 
     def forward(self, x: Array) -> Array:
-        return fused.relu_grad(x, self.positive)
+        return fused.activate_grad("relu", x, self.positive)
 
     def backward(self, gy: Tensor) -> Tensor:
         return ReluGrad(self.positive)(gy)
 
 
-class Elu(Op):
-    """y = x where positive, else α (e^(s x) - 1),  dy/dx = α s e^(s x)
-
-    At 0 the first derivative is that of the left side, and the second is 0, as in PyTorch.
-    """
-
-    alpha: float
-    s: float
-    saves = {"x": "x"}
-
-    def forward(self, x: Array) -> Array:
-        xp = array_module(x)
-        return xp.where(x > 0, x, xp.expm1(xp.minimum(x, 0) * self.s) * self.alpha)
-
-    def backward(self, gy: Tensor) -> Tensor:
-        (x,) = self.saved
-        slope = exp(where(Tensor(x.data >= 0), 0.0, x) * self.s) * (self.alpha * self.s)
-        return gy * where(Tensor(x.data > 0), 1.0, slope)
-
-
-class Tanh(Op):
-    """y = tanh x,  dy/dx = 1 - y²"""
-
-    saves = {"y": "x"}
-
-    def forward(self, x: Array) -> Array:
-        return array_module(x).tanh(x)
-
-    def backward(self, gy: Tensor) -> Tensor:
-        (y,) = self.saved
-        return gy * (1.0 - y * y)
-
-
-class Softplus(Op):
-    """y = log(1 + e^(βx)) / β, and x itself where βx is above the threshold,  dy/dx = sigmoid(βx)"""
-
-    beta: float
-    threshold: float
-    saves = {"x": "x"}
-
-    def forward(self, x: Array) -> Array:
-        xp = array_module(x)
-        z = (x.astype(np.float32) if is_half(x.dtype) else x) * self.beta
-        self.linear = z > self.threshold
-        return xp.where(self.linear, x, (xp.maximum(z, 0) + xp.log1p(xp.exp(-abs(z)))) / self.beta).astype(x.dtype)
-
-    def backward(self, gy: Tensor) -> Tensor:
-        (x,) = self.saved
-        return Where(self.linear)(gy, (wide(gy) * sigmoid(wide(x) * self.beta)).to(gy.dtype))
-
-
-class Erf(Op):
-    """y = 2/sqrt(π) ∫₀ˣ e^(-t²) dt"""
+class Glu(Op):
+    """y = a sigmoid(b) for the halves a and b of axis 1 of three"""
 
     saves = {"x": "x"}
 
     def forward(self, x: Array) -> Array:
-        return special(x).erf(x).astype(x.dtype)
+        return fused.glu(x)
 
     def backward(self, gy: Tensor) -> Tensor:
-        (x,) = self.saved
-        return gy * exp(-(x * x)) * (2 / math.sqrt(math.pi))
+        return GluGrad()(gy, self.saved[0])
 
 
-class Gate(Op):
-    """y = x · share(x): silu, gelu and gelu's tanh form, forward and backward in one pass each"""
+class GluGrad(Op):
+    """gx of Glu in one pass; its own backward differentiates the formula"""
 
-    kind: str
-    saves = {"x": "x"}
-
-    def forward(self, x: Array) -> Array:
-        return GATES[self.kind][0](x)
-
-    def backward(self, gy: Tensor) -> Tensor:
-        return GateGrad(self.kind)(gy, self.saved[0])
-
-
-class GateGrad(Op):
-    """gx of Gate; its own backward differentiates the formula of Gate once more"""
-
-    kind: str
+    outputs = ("gx",)
     saves = {"gy": "gy x", "x": "gy x"}
 
     def forward(self, gy: Array, x: Array) -> Array:
-        return GATES[self.kind][1](gy, x)
+        return fused.glu_grad(gy, x)
 
     def backward(self, ggx: Tensor) -> tuple[Tensor | None, ...]:
-        written_out = GATES[self.kind][2]
+        def formula(gy: Tensor, x: Tensor) -> tuple[Tensor]:
+            g, (a, b) = wide(gy), unbind(wide(x), 1)
+            share = sigmoid(b)
+            return (stack([g * share, g * a * share * (1.0 - share)], 1).to(x.dtype),)
 
-        def gradient(gy: Tensor, x: Tensor) -> tuple[Tensor | None, ...]:
-            return differentiate(lambda x: (written_out(x),), (x,), (gy,))
-
-        return differentiate(gradient, self.saved, (ggx,))
-
-
-def _silu(x: Tensor) -> Tensor:
-    return x * sigmoid(x)
-
-
-def _gelu(x: Tensor) -> Tensor:
-    return x * 0.5 * (1.0 + Erf()(x * math.sqrt(0.5)))
-
-
-def _gelu_tanh(x: Tensor) -> Tensor:
-    return x * 0.5 * (1.0 + tanh((x + x**3 * 0.044715) * math.sqrt(2 / math.pi)))
-
-
-GATES: dict[str, Any] = {
-    "silu": (fused.silu, fused.silu_grad, _silu),
-    "gelu": (fused.gelu, fused.gelu_grad, _gelu),
-    "gelu_tanh": (
-        lambda x: fused.gelu(x, "tanh"),
-        lambda gy, x: fused.gelu_grad(gy, x, "tanh"),
-        _gelu_tanh,
-    ),
-}
+        return differentiate(formula, self.saved, (ggx,))
 
 
 class Softmax(Op):
@@ -243,40 +156,41 @@ def relu6(input: Tensor, inplace: bool = False) -> Tensor:
 def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
     """min(max(x, min_val), max_val); at the bounds the gradient is 0."""
     x = floating("hardtanh", input)
+    numbers("hardtanh", min_val=min_val, max_val=max_val)
     if min_val > max_val:
         raise ArgumentError(f"hardtanh: min_val {min_val} is above max_val {max_val}")
-    inside = Tensor((x.data > min_val) & (x.data < max_val))
-    return where(inside, x, clamp(x.detach(), min_val, max_val))
+    return Curve("hardtanh", (min_val, max_val))(x)
 
 
 def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
     """x where positive, else negative_slope · x."""
     x = floating("leaky_relu", input)
-    return where(Tensor(x.data > 0), x, x * negative_slope)
+    numbers("leaky_relu", negative_slope=negative_slope)
+    return Curve("leaky_relu", (negative_slope,))(x)
 
 
-@in_float32
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """x where positive, else α (e^x - 1)."""
-    return Elu(alpha, 1.0)(floating("elu", input))
+    x = floating("elu", input)
+    numbers("elu", alpha=alpha)
+    return Curve("elu", (alpha, 1.0, 1.0))(x)
 
 
-@in_float32
 def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """x where positive, else α (e^(x/α) - 1): its slope at 0 is 1 for every α. **Source** Barron 2017."""
     x = floating("celu", input)
+    numbers("celu", alpha=alpha)
     if alpha == 0:
         raise ArgumentError("celu: alpha must not be 0")
-    return Elu(alpha, 1.0 / alpha)(x)
+    return Curve("elu", (alpha, 1.0 / alpha, 1.0))(x)
 
 
-@in_float32
 def selu(input: Tensor, inplace: bool = False) -> Tensor:
     """λ x where positive, else λ α (e^x - 1), with the λ and α that keep mean 0 and variance 1.
 
     **Source** Klambauer et al. 2017.
     """
-    return elu(floating("selu", input), SELU_ALPHA) * SELU_SCALE
+    return Curve("elu", (SELU_ALPHA, 1.0, SELU_SCALE))(floating("selu", input))
 
 
 SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805
@@ -304,15 +218,12 @@ def threshold(input: Tensor, threshold: float, value: float, inplace: bool = Fal
 
 def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
     """min(max(x + 3, 0), 6) / 6."""
-    return relu6(floating("hardsigmoid", input) + 3.0) / 6.0
+    return Curve("hardsigmoid")(floating("hardsigmoid", input))
 
 
 def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     """x min(max(x + 3, 0), 6) / 6. **Source** Howard et al. 2019."""
-    x = floating("hardswish", input)
-    above, below = Tensor(x.data >= 3), Tensor(x.data <= -3)
-    bent = where(above | below, 0.0, x)  # infinity would be an infinite slope times no gradient
-    return where(above, x, where(below, x.detach() * 0.0, bent * (bent + 3.0) / 6.0))
+    return Curve("hardswish")(floating("hardswish", input))
 
 
 def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
@@ -350,35 +261,35 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
     place = axis("glu", dim, x.ndim)
     if x.ndim == 0 or x.shape[place] % 2:
         raise ShapeError(f"glu: input must have an even size along axis {place} to be halved, got shape {x.shape}")
-    a, b = chunk(x, 2, place) if x.shape[place] else (x, x)
-    return a * sigmoid(b)
+    outer, inner = math.prod(x.shape[:place]), math.prod(x.shape[place:]) // 2
+    return reshape(Glu()(reshape(x, outer, 2, inner)), *x.shape[:place], x.shape[place] // 2, *x.shape[place + 1 :])
 
 
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
     """x · sigmoid(x), also called swish."""
-    return Gate("silu")(floating("silu", input))
+    return Curve("silu")(floating("silu", input))
 
 
-@in_float32
 def mish(input: Tensor, inplace: bool = False) -> Tensor:
     """x · tanh(softplus(x))."""
-    x = floating("mish", input)
-    return x * tanh(softplus(x))
+    return Curve("mish")(floating("mish", input))
 
 
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     """x Φ(x) with the normal distribution function Φ; `approximate='tanh'` uses its tanh form."""
     x = floating("gelu", input)
     if approximate == "none":
-        return Gate("gelu")(x)
+        return Curve("gelu")(x)
     if approximate != "tanh":
         raise ArgumentError(f"gelu: approximate must be 'none' or 'tanh', got {approximate!r}")
-    return Gate("gelu_tanh")(x)
+    return Curve("gelu_tanh")(x)
 
 
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """log(1 + e^(βx)) / β; x itself where βx is above `threshold`."""
-    return Softplus(beta, threshold)(floating("softplus", input))
+    x = floating("softplus", input)
+    numbers("softplus", beta=beta, threshold=threshold)
+    return Curve("softplus", (beta, threshold))(x)
 
 
 def sigmoid(input: Tensor) -> Tensor:
@@ -387,8 +298,8 @@ def sigmoid(input: Tensor) -> Tensor:
 
 
 def logsigmoid(input: Tensor) -> Tensor:
-    """log sigmoid(x) = -softplus(-x)."""
-    return -Softplus(1.0, math.inf)(-floating("logsigmoid", input))
+    """log sigmoid(x) = -softplus(-x), which is softplus with β = -1."""
+    return Curve("softplus", (-1.0, math.inf))(floating("logsigmoid", input))
 
 
 def tanh(input: Tensor) -> Tensor:
@@ -453,5 +364,17 @@ def _dropped(caller: str, input: Tensor, p: float, training: bool, mask_shape: A
     if not training or p == 0:
         return x
     keep = random.default_generator().random(mask_shape(x.shape), dtype=np.float32) >= p
-    scale = as_tensor(keep * (0.0 if p == 1 else 1 / (1 - p)), x, x.dtype)  # float64: rounded once, to x's type
-    return x * scale
+    factors = as_tensor(keep * (0.0 if p == 1 else 1 / (1 - p)), x, x.dtype)  # float64: rounded once, to x's type
+    return Scaled(factors.data)(x)
+
+
+class Scaled(Op):
+    """y = x · factors, constant ones that each serve a part of x; its own adjoint"""
+
+    factors: Array
+
+    def forward(self, x: Array) -> Array:
+        return fused.scale(x, self.factors)
+
+    def backward(self, gy: Tensor) -> Tensor:
+        return Scaled(self.factors)(gy)

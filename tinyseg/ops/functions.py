@@ -177,7 +177,7 @@ class Sigmoid(Op):
     saves = {"y": "x"}
 
     def forward(self, x: Array) -> Array:
-        return fused.sigmoid(x)
+        return fused.activate("sigmoid", x)
 
     def backward(self, gy: Tensor) -> Tensor:
         return SigmoidGrad()(gy, self.saved[0])
@@ -190,10 +190,23 @@ class SigmoidGrad(Op):
     saves = {"gy": "gy y", "y": "gy y"}
 
     def forward(self, gy: Array, y: Array) -> Array:
-        return fused.sigmoid_grad(gy, y)
+        return fused.activate_grad("sigmoid", gy, y)
 
     def backward(self, ggx: Tensor) -> tuple[Tensor | None, ...]:
         return differentiate(lambda gy, y: (gy * y * (1.0 - y),), self.saved, (ggx,))
+
+
+class Tanh(Op):
+    """y = tanh x,  dy/dx = 1 - y²"""
+
+    saves = {"y": "x"}
+
+    def forward(self, x: Array) -> Array:
+        return array_module(x).tanh(x)
+
+    def backward(self, gy: Tensor) -> Tensor:
+        (y,) = self.saved
+        return gy * (1.0 - y * y)
 
 
 class Round(Op):

@@ -5,13 +5,17 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
+from ..backward import differentiate
 from ..devices import array_module
 from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, ShapeError
-from .activation import logsigmoid
-from .checks import as_tensor, check_broadcast, is_float, numbers, same_kind, tensor_arg
+from ..kernels import elementwise as fused
+from .activation import logsigmoid, sigmoid
+from .checks import as_tensor, check_broadcast, is_float, numbers, real, same_kind, tensor_arg
 from .choice import clamp, where
-from .elementwise import abs_, exp, log, square
+from .elementwise import abs_, exp, log, sign, square
 from .halves import in_float32
 from .reduce import mean, sum
 from .shape import unsqueeze
@@ -50,6 +54,67 @@ class BinaryCrossEntropy(Op):
         return gx, gy * (log(1.0 - x) - log(x)) if self.needs[1] else None
 
 
+class PairLoss(Op):
+    """y = ℓ(x, t) of the kernels' losses, element by element or summed in the same pass"""
+
+    kind: str
+    settings: tuple[float, ...]
+    summed: bool
+    saves = {"x": "x t", "t": "x t"}
+
+    def forward(self, x: Array, t: Array) -> Array:
+        return (fused.loss_sum if self.summed else fused.loss)(self.kind, x, t, *self.settings)
+
+    def backward(self, gy: Tensor) -> tuple[Tensor | None, ...]:
+        x, t = self.saved
+        if self.kind == "logistic":
+            gx = PairLossGrad(self.kind, self.settings)(gy, x, t) if self.needs[0] else None
+            return gx, -gy * x if self.needs[1] else None
+        gx = PairLossGrad(self.kind, self.settings)(gy, x, t)  # of a distance
+        return gx, -gx if self.needs[1] else None
+
+
+class PairLossGrad(Op):
+    """gx = gy dℓ/dx in one pass; its own backward differentiates that formula"""
+
+    kind: str
+    settings: tuple[float, ...]
+    outputs = ("gx",)
+    saves = {"gy": "gy x t", "x": "gy x t", "t": "gy x t"}
+
+    def forward(self, gy: Array, x: Array, t: Array) -> Array:
+        return fused.loss_grad(self.kind, gy, x, t, *self.settings)
+
+    def backward(self, ggx: Tensor) -> tuple[Tensor | None, ...]:
+        return differentiate(lambda gy, x, t: (gy * SLOPES[self.kind](x, t, *self.settings),), self.saved, (ggx,))
+
+
+def _huber_slope(x: Tensor, t: Tensor, delta: float, scale: float) -> Tensor:
+    d = x - t
+    return where(Tensor(abs(d.data) < delta), d, sign(d) * delta) * scale
+
+
+SLOPES: dict[str, Any] = {
+    "square": lambda x, t: (x - t) * 2.0,
+    "absolute": lambda x, t: sign(x - t),
+    "huber": _huber_slope,
+    "logistic": lambda x, t: sigmoid(x) - t,
+}
+
+
+def pair_loss(
+    caller: str, kind: str, settings: tuple[float, ...], x: Tensor, t: Tensor, weight: Tensor | None, reduction: str
+) -> Tensor:
+    """The losses of x and t, reduced; the sum is taken in the same pass where no weight comes between."""
+    if weight is not None or reduction not in ("mean", "sum"):
+        losses = PairLoss(kind, settings, False)(x, t)
+        return reduced(caller, losses if weight is None else losses * weight, reduction)
+    total = PairLoss(kind, settings, True)(x, t)
+    if reduction == "sum":
+        return total
+    return total / float(x.data.size) if x.data.size else total + math.nan
+
+
 @in_float32
 def mse_loss(
     input: Tensor,
@@ -63,8 +128,9 @@ def mse_loss(
 
     **Shapes** all the same. **Raises** ShapeError, DTypeError, ArgumentError.
     """
-    difference = _difference("mse_loss", input, target, size_average, reduce, weight)
-    return _weighted("mse_loss", square(difference), weight, reduction)
+    _alike("mse_loss", size_average, reduce, input=input, target=target, weight=weight)
+    real("mse_loss", input=input)
+    return _weighted("mse_loss", "square", input, target, weight, reduction)
 
 
 @in_float32
@@ -80,25 +146,28 @@ def l1_loss(
 
     **Shapes** all the same. **Raises** ShapeError, DTypeError, ArgumentError.
     """
-    difference = _difference("l1_loss", input, target, size_average, reduce, weight)
-    return _weighted("l1_loss", abs_(difference), weight, reduction)
+    _alike("l1_loss", size_average, reduce, input=input, target=target, weight=weight)
+    if not is_float(input.dtype):
+        losses = abs_(input - target)
+        return reduced("l1_loss", losses if weight is None else losses * weight, reduction)
+    return _weighted("l1_loss", "absolute", input, target, weight, reduction)
 
 
-def _difference(
-    caller: str, input: Tensor, target: Tensor, size_average: Any, reduce: Any, weight: Tensor | None = None
-) -> Tensor:
+def _alike(caller: str, size_average: Any, reduce: Any, **tensors: Tensor | None) -> None:
+    """Check that the first and all others given are of one type, device and shape."""
     refuse_old(caller, size_average, reduce)
-    same_kind(caller, input=input, target=target, weight=weight)
-    for name, t in (("target", target), ("weight", weight)):
-        if t is not None and t.shape != input.shape:
-            raise ShapeError(f"{caller}: {name} must have input's shape {input.shape}, got {t.shape}")
-    return input - target
+    same_kind(caller, **tensors)
+    (first, x), *others = tensors.items()
+    for name, t in others:
+        if x is not None and t is not None and t.shape != x.shape:
+            raise ShapeError(f"{caller}: {name} must have {first}'s shape {x.shape}, got {t.shape}")
 
 
-def _weighted(caller: str, losses: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
+def _weighted(caller: str, kind: str, x: Tensor, t: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
+    """The losses reduced; the mean of weighted ones is by their weights."""
     if weight is None or reduction != "mean":
-        return reduced(caller, losses if weight is None else losses * weight, reduction)
-    return sum(losses * weight) / sum(weight)
+        return pair_loss(caller, kind, (), x, t, weight, reduction)
+    return pair_loss(caller, kind, (), x, t, weight, "sum") / sum(weight)
 
 
 @in_float32
@@ -114,14 +183,14 @@ def smooth_l1_loss(
 
     **Shapes** both the same. **Raises** ShapeError, DTypeError, ArgumentError. **Source** Girshick 2015, equation 3.
     """
-    d = _difference("smooth_l1_loss", input, target, size_average, reduce)
+    _alike("smooth_l1_loss", size_average, reduce, input=input, target=target)
+    real("smooth_l1_loss", input=input)
     numbers("smooth_l1_loss", beta=beta)
     if beta < 0:
         raise ArgumentError(f"smooth_l1_loss: beta must be at least 0, got {beta}")
-    far = abs_(d)
-    if beta > 0:
-        far = where(Tensor(far.data < beta), d * d * (0.5 / beta), far - 0.5 * beta)
-    return reduced("smooth_l1_loss", far, reduction)
+    if beta < np.finfo(input.dtype).tiny:  # 1 / beta may be infinite, and the bend is nowhere to be seen
+        return pair_loss("smooth_l1_loss", "absolute", (), input, target, None, reduction)
+    return pair_loss("smooth_l1_loss", "huber", (beta, 1.0 / beta), input, target, None, reduction)
 
 
 @in_float32
@@ -132,13 +201,12 @@ def huber_loss(
 
     **Shapes** all the same. **Raises** ShapeError, DTypeError, ArgumentError. **Source** Huber 1964.
     """
-    d = _difference("huber_loss", input, target, None, None, weight)
+    _alike("huber_loss", None, None, input=input, target=target, weight=weight)
+    real("huber_loss", input=input)
     numbers("huber_loss", delta=delta)
     if delta <= 0:
         raise ArgumentError(f"huber_loss: delta must be above 0, got {delta}")
-    size = abs_(d)
-    losses = where(Tensor(size.data <= delta), d * d * 0.5, (size - 0.5 * delta) * delta)
-    return reduced("huber_loss", losses if weight is None else losses * weight, reduction)
+    return pair_loss("huber_loss", "huber", (delta, 1.0), input, target, weight, reduction)
 
 
 @in_float32
@@ -193,7 +261,10 @@ def binary_cross_entropy_with_logits(
     for extra in (weight, pos_weight):
         if extra is not None:
             check_broadcast(caller, extra.shape, input.shape)
-    positive = 1.0 if pos_weight is None else (pos_weight - 1.0) * target + 1.0
+    real(caller, input=input)
+    if pos_weight is None:
+        return pair_loss(caller, "logistic", (), input, target, weight, reduction)
+    positive = (pos_weight - 1.0) * target + 1.0
     losses = (1.0 - target) * input - positive * logsigmoid(input)
     return reduced(caller, losses if weight is None else losses * weight, reduction)
 
