@@ -426,7 +426,10 @@ class Op:
 
 
 def _is_new(out: Array, arrays: list[Array]) -> bool:
-    """Whether `out` needs no closer look: C-contiguous, on memory that it alone owns, and all are NumPy's arrays."""
-    if type(out) is not np.ndarray or out.base is not None or not out.flags.c_contiguous:
+    """Whether `out` needs no closer look: C-contiguous, on memory that no input is on, and all are NumPy's arrays."""
+    if type(out) is not np.ndarray or not out.flags.c_contiguous:
         return False
-    return all(a is None or (type(a) is np.ndarray and a is not out) for a in arrays)
+    owner = out if out.base is None else out.base
+    if type(owner) is not np.ndarray or owner.base is not None:
+        return False
+    return all(a is None or (type(a) is np.ndarray and a is not owner and a.base is not owner) for a in arrays)
