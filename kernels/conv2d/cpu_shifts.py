@@ -107,7 +107,7 @@ def _correlate(x, w, bias, relu, plan, y, threads):
     lane = BYTES // x.itemsize
     down = -(-steps // rows)
     tasks = batch * groups * down
-    flat_w = w.reshape(-1)
+    flat_w, flat_y = w.reshape(-1), y.reshape(-1)
     for t in prange(threads):
         length = rows * step[0] * pitch + lane
         block, sums = np.zeros(channels * plane + lane, x.dtype), np.empty(whole * length, x.dtype)
@@ -130,7 +130,8 @@ def _correlate(x, w, bias, relu, plan, y, threads):
                                columns[f])  # fmt: skip
             if relu:
                 for o in range(outputs):
-                    rectify(y[n, g * outputs + o, first * every[0] : first * every[0] + high].reshape(-1))
+                    start = ((n * y.shape[1] + g * outputs + o) * out_height + first * every[0]) * y.shape[3]
+                    rectify(flat_y[start : start + high * y.shape[3]])
 
 
 def correlate(
