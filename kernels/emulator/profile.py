@@ -1,0 +1,112 @@
+"""What the memory accesses of a kernel cost, line by line.
+
+A GPU moves global memory in sectors of 32 bytes: a warp that reads 32 neighbouring floats needs 4 of them, one that
+reads every 32nd float needs 32. Shared memory has 32 banks; lanes that want different words of one bank wait for each
+other. Both are counted exactly from the addresses; caches and time are not modelled.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from .findings import Place
+
+__all__ = ["LineCost", "Profile", "Row", "active_profiles", "profile"]
+
+
+class LineCost(ctypes.Structure):
+    """The runtime's `LineCost` (runtime/checker.h)."""
+
+    _fields_ = [
+        ("place", ctypes.c_uint64),
+        ("requests", ctypes.c_uint64),
+        ("transactions", ctypes.c_uint64),
+        ("ideal", ctypes.c_uint64),
+        ("shared", ctypes.c_int),
+        ("writes", ctypes.c_int),
+        ("size", ctypes.c_int),
+    ]
+
+
+@dataclass
+class Row:
+    """The accesses of one line: `requests` of warps, `transactions` (sectors, or cycles of the banks) and how many of
+    these there would be if the same bytes lay side by side (`ideal`)."""
+
+    kernel: str
+    place: Place
+    memory: str  # "global" or "shared"
+    access: str  # "load" or "store"
+    size: int  # bytes of one lane
+    requests: int = 0
+    transactions: int = 0
+    ideal: int = 0
+
+    @property
+    def per_request(self) -> float:
+        """Sectors or cycles that one instruction of a warp needs."""
+        return self.transactions / self.requests
+
+
+@dataclass
+class Profile:
+    """The rows of all kernels that were launched; printed as a table."""
+
+    rows: list[Row] = field(default_factory=list)
+
+    def add(self, kernel: str, costs: list[LineCost], where: dict[int, Place]) -> None:
+        """Count one launch."""
+        for cost in costs:
+            memory, access = ("shared" if cost.shared else "global"), ("store" if cost.writes else "load")
+            wanted = Row(kernel, where.get(cost.place, Place()), memory, access, cost.size)
+            same = ("kernel", "place", "memory", "access", "size")
+            row = next((r for r in self.rows if all(getattr(r, n) == getattr(wanted, n) for n in same)), wanted)
+            if row is wanted:
+                self.rows.append(row)
+            row.requests += cost.requests
+            row.transactions += cost.transactions
+            row.ideal += cost.ideal
+
+    def select(self, *, line: int | None = None, memory: str | None = None, access: str | None = None) -> list[Row]:
+        """The rows that fit."""
+        fits = {"memory": memory, "access": access}
+        return [
+            row
+            for row in self.rows
+            if (line is None or row.place.line == line)
+            and all(value is None or getattr(row, name) == value for name, value in fits.items())
+        ]
+
+    def __str__(self) -> str:
+        names = f"{'kernel':20} {'line':32} {'memory':6} {'access':6}"
+        head = f"{names} {'bytes':>5} {'requests':>9} {'per request':>11} {'ideal':>6}"
+        lines = [head]
+        for r in sorted(self.rows, key=lambda r: (r.kernel, r.place.file, r.place.line)):
+            at = f"{r.place.file.rpartition('/')[2]}:{r.place.line}"
+            lines.append(
+                f"{r.kernel:20} {at:32} {r.memory:6} {r.access:6} {r.size:5} {r.requests:9} {r.per_request:11.2f} "
+                f"{r.ideal / r.requests:6.2f}"
+            )
+        return "\n".join(lines)
+
+
+active_profiles: list[Profile] = []
+
+
+@contextlib.contextmanager
+def profile() -> Iterator[Profile]:
+    """Count the memory accesses of all kernels launched inside the block; they run in trace mode.
+
+    with emulator.profile() as costs:
+        kernel(grid, block, args)
+    print(costs)
+    """
+    costs = Profile()
+    active_profiles.append(costs)
+    try:
+        yield costs
+    finally:
+        active_profiles[:] = [p for p in active_profiles if p is not costs]
