@@ -42,6 +42,11 @@ class KernelError(TinysegError, RuntimeError):
         super().__init__(message)
         self.reports = list(reports)
 
+    @classmethod
+    def of(cls, kernel: str, reports: Sequence[Report]) -> "KernelError":
+        """The error of a launch: a line for each report."""
+        return cls("\n  ".join([f"{kernel}:", *map(str, reports)]), reports)
+
 
 class Finding(ctypes.Structure):
     """The runtime's `Finding` (runtime/machine.h)."""

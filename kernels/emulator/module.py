@@ -270,7 +270,7 @@ class Function:
         where: dict[int, Place] = places(path, [*offsets, *(cost.place for cost in costs)])
         wrong = reports(found, where, [f"argument {i} ({name})" for i, name in enumerate(names)])
         if wrong or not complete:
-            raise KernelError("\n  ".join([f"{self.name}:", *map(str, wrong)]), wrong)
+            raise KernelError.of(self.name, wrong)
         for profile in active_profiles:
             profile.add(self.name, costs, where)
 
