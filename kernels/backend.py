@@ -1,4 +1,4 @@
-"""Which kernels serve an array: the folder's `cpu.py` for NumPy, its `cuda.py` for CuPy. The one place that decides.
+"""Which kernels serve an array: the folder's `cpu.py` for NumPy, its `cuda.py` for CuPy and for emulated arrays.
 
 A family's public function is one line: `return backend(__name__, x).forward(x, ...)`. The module is imported by the
 first call, so that `import tinyseg` never waits for numba.
@@ -16,6 +16,8 @@ import numpy as np
 
 from tinyseg.errors import DeviceError
 
+from .emulated import EmulatedArray
+
 __all__ = ["backend", "narrow", "native"]
 
 HALF_TYPES = frozenset({np.dtype(np.float16), np.dtype(ml_dtypes.bfloat16)})
@@ -26,7 +28,7 @@ def backend(family: str, x: Any) -> ModuleType:
 
     **Raises** DeviceError when the family has no kernels for that kind of array.
     """
-    if isinstance(x, np.ndarray):
+    if _on_cpu(x):
         return importlib.import_module(f"{family}.cpu")
     name = f"{family}.cuda"
     if importlib.util.find_spec(name) is None:
@@ -41,7 +43,10 @@ def native(x: np.ndarray) -> np.ndarray:
     """`x` as numba's kernels want it: C-contiguous, and float16 or bfloat16 widened to float32.
 
     Numba has no half types: they are stored in T, computed and accumulated in float32, and `narrow` goes back.
+    CUDA kernels read and write them: an array of theirs is only made contiguous.
     """
+    if not _on_cpu(x):
+        return x if x.flags.c_contiguous else x.copy(order="C")
     wide = np.float32 if x.dtype in HALF_TYPES else x.dtype
     x = np.ascontiguousarray(x, dtype=wide)
     return x if x.flags.writeable else x.copy()  # numba compiles every kernel again for a read-only array
@@ -50,3 +55,7 @@ def native(x: np.ndarray) -> np.ndarray:
 def narrow(y: np.ndarray, like: np.ndarray) -> np.ndarray:
     """`y` in the element type of `like`; the same array where it already has it."""
     return y.astype(like.dtype, copy=False)
+
+
+def _on_cpu(x: Any) -> bool:
+    return isinstance(x, np.ndarray) and not isinstance(x, EmulatedArray)

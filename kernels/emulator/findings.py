@@ -43,7 +43,7 @@ class KernelError(TinysegError, RuntimeError):
         self.reports = list(reports)
 
     @classmethod
-    def of(cls, kernel: str, reports: Sequence[Report]) -> "KernelError":
+    def of(cls, kernel: str, reports: Sequence[Report]) -> KernelError:
         """The error of a launch: a line for each report."""
         return cls("\n  ".join([f"{kernel}:", *map(str, reports)]), reports)
 

@@ -22,7 +22,7 @@ from .profile import LineCost, active_profiles
 from .settings import ORDERS, LaunchRecord, Settings, current, note_launch
 from .source import Signature, read_source
 
-__all__ = ["EmulatedArray", "Function", "Module"]
+__all__ = ["Function", "Module"]
 
 MOST_THREADS = 1024  # of a block
 MOST_GRID, MOST_BLOCK = (2**31 - 1, 65535, 65535), (1024, 1024, 64)
@@ -31,13 +31,6 @@ WORTH_THREADS = 1 << 14  # CUDA threads below which starting CPU threads costs m
 MOST_CPU_THREADS = 8
 
 Size = Sequence[int]
-
-
-class EmulatedArray(np.ndarray):
-    """An array on the emulated device: NumPy's in every way, but its type says that CUDA kernels serve it.
-
-    `array.view(EmulatedArray)` puts it there without a copy, `np.asarray(array)` takes it back.
-    """
 
 
 class _Kernel(ctypes.Structure):
