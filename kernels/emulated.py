@@ -1,14 +1,12 @@
-"""Arrays of the emulated device, and NumPy for them: what CuPy is for a GPU's."""
+"""Arrays of the emulated device."""
 
 from __future__ import annotations
 
-import functools
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-__all__ = ["EmulatedArray", "numpy"]
+__all__ = ["EmulatedArray"]
 
 
 class EmulatedArray(np.ndarray):
@@ -37,22 +35,3 @@ def _emulated(result: Any) -> Any:
     if type(result) in (list, tuple):
         return type(result)(map(_emulated, result))
     return result
-
-
-class _NumPy(ModuleType):
-    """NumPy's functions, whose results are emulated arrays; types and constants are NumPy's own."""
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(np, name)
-        if isinstance(found, type) or not callable(found):
-            return found
-
-        @functools.wraps(found)
-        def function(*args: Any, **kwargs: Any) -> Any:
-            return _emulated(found(*args, **kwargs))
-
-        setattr(self, name, function)
-        return function
-
-
-numpy = _NumPy("numpy on the emulated device")

@@ -9,18 +9,16 @@ Sources are compiled once per process and device, when a kernel of theirs is fir
 from __future__ import annotations
 
 import functools
-import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from .emulated import EmulatedArray
+from .source import KERNELS, read_source
 
-__all__ = ["OPT_IN", "empty", "kernel", "options", "scalar"]
+__all__ = ["empty", "kernel", "options", "scalar"]
 
-KERNELS = pathlib.Path(__file__).resolve().parent
-OPT_IN = 48 << 10  # bytes of dynamic shared memory that every kernel may have; more must be asked for
 TYPES = {"float32": "float", "float64": "double", "float16": "float16", "bfloat16": "bfloat16"}
 
 Launch = Callable[..., None]
@@ -36,7 +34,7 @@ def kernel(source: str, name: str, like: Any, **defines: int | str) -> Launch:
     function = _function(source, name, _device(like), tuple(sorted(macros.items())))
 
     def launch(grid: Sequence[int], block: Sequence[int], args: Sequence[Any], shared_mem: int = 0) -> None:
-        if shared_mem > max(OPT_IN, function.max_dynamic_shared_size_bytes):
+        if shared_mem > function.max_dynamic_shared_size_bytes:
             function.max_dynamic_shared_size_bytes = shared_mem
         function(tuple(grid), tuple(block), tuple(map(scalar, args)), shared_mem=shared_mem)
 
@@ -54,7 +52,7 @@ def scalar(value: Any) -> Any:
 
 def empty(shape: Sequence[int], like: Any, dtype: Any = None) -> Any:
     """A new array, not yet written to, on the device of `like`."""
-    return np.empty_like(like, shape=tuple(shape), dtype=dtype or like.dtype, order="C")
+    return np.empty_like(like, shape=tuple(shape), dtype=dtype, order="C")
 
 
 def options(defines: Sequence[tuple[str, int | str]]) -> tuple[str, ...]:
@@ -74,11 +72,10 @@ def _function(source: str, name: str, device: int | None, defines: tuple[tuple[s
 
 @functools.cache
 def _module(source: str, device: int | None, defines: tuple[tuple[str, int | str], ...]) -> Any:
-    from . import emulator
-    from .emulator.source import read_source
-
     if device is None:
-        return emulator.Module(KERNELS / source, defines=dict(defines))
+        from .emulator import Module
+
+        return Module(KERNELS / source, defines=dict(defines))
     import cupy
 
     # The text with our headers in it: CuPy's cache on disk does not look into included files.

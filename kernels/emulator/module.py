@@ -15,12 +15,12 @@ import numpy as np
 from tinyseg.errors import ArgumentError, DTypeError
 from tinyseg.kernels.jit import get_num_threads
 
+from ..source import Signature, read_source
 from .arguments import Buffer, GuardedMemory, Parameter, check
 from .build import MODES, build_kernels, build_runtime, guards
 from .findings import Finding, KernelError, Place, places, reports
 from .profile import LineCost, active_profiles
 from .settings import ORDERS, LaunchRecord, Settings, current, note_launch
-from .source import Signature, read_source
 
 __all__ = ["Function", "Module"]
 

@@ -34,21 +34,33 @@ __device__ __forceinline__ Wide power(Wide x) { return sizeof(Wide) == 8 ? exp(x
 __device__ __forceinline__ Wide logarithm(Wide x) { return sizeof(Wide) == 8 ? log(x) : logf(x); }
 __device__ __forceinline__ Wide lowest() { return -__int_as_float(0x7f800000); }
 
-// The first value of this thread, the step to its next, and how many the softmax has.
+// Which softmax, the first value of this thread in it, the step to its next, and how many it has.
 struct Walk {
-    Offset first, step, values;
+    Offset softmax, first, step, values;
     bool alone, busy;  // one thread has all values; it has a softmax at all
 
     __device__ Walk(Offset softmaxes, int k, Offset inner) {
         alone = inner > 1;
-        const Offset s = alone ? Offset(blockIdx.x) * blockDim.x + threadIdx.x : blockIdx.x;
-        busy = s < softmaxes;
-        first = s / inner * k * inner + s % inner + (alone ? 0 : threadIdx.x);
+        softmax = alone ? Offset(blockIdx.x) * blockDim.x + threadIdx.x : blockIdx.x;
+        busy = softmax < softmaxes;
+        first = softmax / inner * k * inner + softmax % inner + (alone ? 0 : threadIdx.x);
         step = alone ? inner : blockDim.x;
         values = alone ? k : (k - Offset(threadIdx.x) + blockDim.x - 1) / blockDim.x;
     }
     template <class Join> __device__ Wide join(Wide value, Wide* room) const {
         return alone ? value : joined<Join>(value, room);
+    }
+};
+
+// top = max x and sum = sum e^(x - top) of the walk's softmax; x points to its first value.
+struct Exponentials {
+    Wide top, sum;
+
+    __device__ Exponentials(const TYPE* x, const Walk& walk, Wide* room) : top(lowest()), sum(0) {
+        for (Offset i = 0; i < walk.values; ++i) top = Largest::join(top, x[i * walk.step]);
+        top = walk.join<Largest>(top, room);
+        for (Offset i = 0; i < walk.values; ++i) sum += power(Wide(x[i * walk.step]) - top);
+        sum = walk.join<Sum>(sum, room);
     }
 };
 
@@ -59,15 +71,11 @@ extern "C" __global__ void __launch_bounds__(THREADS) softmax(const TYPE* __rest
     const Walk walk(softmaxes, k, inner);
     if (!walk.busy) return;  // no barrier follows where a thread is alone; else the whole block is busy
     x += walk.first, y += walk.first;
-    Wide top = lowest(), sum = 0;
-    for (Offset i = 0; i < walk.values; ++i) top = Largest::join(top, x[i * walk.step]);
-    top = walk.join<Largest>(top, room);
-    for (Offset i = 0; i < walk.values; ++i) sum += power(Wide(x[i * walk.step]) - top);
-    sum = walk.join<Sum>(sum, room);
-    const Wide lse = logarithm(sum);
+    const Exponentials all(x, walk, room);
+    const Wide log_sum = logarithm(all.sum);
     for (Offset i = 0; i < walk.values; ++i) {
-        const Wide d = Wide(x[i * walk.step]) - top;
-        y[i * walk.step] = TYPE(log ? d - lse : power(d) / sum);
+        const Wide d = Wide(x[i * walk.step]) - all.top;
+        y[i * walk.step] = TYPE(log ? d - log_sum : power(d) / all.sum);
     }
 }
 
@@ -99,19 +107,15 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     __shared__ Wide room[THREADS];
     const Walk walk(softmaxes, k, inner);
     if (!walk.busy) return;
-    const Offset s = walk.alone ? Offset(blockIdx.x) * blockDim.x + threadIdx.x : blockIdx.x;
-    const TYPE* first = x + walk.first;
-    Wide top = lowest(), sum = 0;
-    for (Offset i = 0; i < walk.values; ++i) top = Largest::join(top, first[i * walk.step]);
-    top = walk.join<Largest>(top, room);
-    for (Offset i = 0; i < walk.values; ++i) sum += power(Wide(first[i * walk.step]) - top);
-    sum = logarithm(walk.join<Sum>(sum, room));
-    if (!walk.alone && threadIdx.x > 0) return;
-    lse[s] = top + sum;
-    const Offset t = target[s];
+    x += walk.first;
+    const Exponentials all(x, walk, room);
+    if (!walk.alone && threadIdx.x > 0) return;  // for those that go on x is class 0 of their softmax
+    const Wide log_sum = logarithm(all.sum);
+    const Offset s = walk.softmax, t = target[s];
+    lse[s] = all.top + log_sum;
     if (t == ignored) loss[s] = TYPE(0);
     else if (t < 0 || t >= k) loss[s] = TYPE(__int_as_float(0x7fc00000));
-    else loss[s] = TYPE(Wide(weight[t]) * (sum - (Wide(x[(s / inner * k + t) * inner + s % inner]) - top)));
+    else loss[s] = TYPE(Wide(weight[t]) * (log_sum - (Wide(x[t * inner]) - all.top)));
 }
 
 // gx = gy weight_t (e^(x - lse) - [k = t]): a thread for each value

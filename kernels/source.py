@@ -14,7 +14,7 @@ from tinyseg.errors import ArgumentError, DataError
 
 __all__ = ["KERNELS", "Signature", "Source", "read_source"]
 
-KERNELS = pathlib.Path(__file__).resolve().parent.parent  # where `#include "ptx.cuh"` is found from everywhere
+KERNELS = pathlib.Path(__file__).resolve().parent  # where `#include "ptx.cuh"` is found from everywhere
 
 _INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*"([^"]+)".*$', re.MULTILINE)
 _ONCE = re.compile(r"^[ \t]*#[ \t]*pragma[ \t]+once[ \t]*$", re.MULTILINE)
