@@ -1,7 +1,8 @@
 """Launches CUDA kernels, through CuPy on a GPU and through the emulator for an emulated array.
 
     softmax = kernel("softmax/softmax.cu", "softmax", x)              # TYPE is x's element type
-    softmax((rows,), (256,), (x, y, columns, eps), shared_mem=1024)   # an int goes as int32, a float as float32
+    softmax((rows,), (256,), (x, y, columns, eps), shared_mem=1024)   # an int goes as int32, a float as float32,
+                                                                      # a tuple as a struct, None as a null pointer
 
 Sources are compiled once per process and device, when a kernel of theirs is first launched.
 """
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from .emulated import EmulatedArray
-from .source import KERNELS, read_source
+from .source import KERNELS, Defines, read_source
 
 __all__ = ["empty", "kernel", "options", "scalar"]
 
@@ -42,7 +43,14 @@ def kernel(source: str, name: str, like: Any, **defines: int | str) -> Launch:
 
 
 def scalar(value: Any) -> Any:
-    """A Python number as the C type that our kernels declare: CuPy would pass it with 64 bits."""
+    """A Python number as the C type that our kernels declare: CuPy would pass it with 64 bits.
+
+    A tuple is a struct of its members, an array without axes: what CuPy passes by value.
+    """
+    if isinstance(value, tuple):
+        members = [scalar(member) for member in value]
+        layout = np.dtype([(f"m{i}", member.dtype) for i, member in enumerate(members)], align=True)
+        return np.array(tuple(members), layout)
     if isinstance(value, bool):
         return np.bool_(value)
     if isinstance(value, int):
@@ -55,7 +63,7 @@ def empty(shape: Sequence[int], like: Any, dtype: Any = None) -> Any:
     return np.empty_like(like, shape=tuple(shape), dtype=dtype, order="C")
 
 
-def options(defines: Sequence[tuple[str, int | str]]) -> tuple[str, ...]:
+def options(defines: Defines) -> tuple[str, ...]:
     """The options for NVRTC; CuPy adds the architecture and its own."""
     return ("-std=c++17", *(f"-D{key}={value}" for key, value in defines))
 
@@ -66,12 +74,12 @@ def _device(x: Any) -> int | None:
 
 
 @functools.cache
-def _function(source: str, name: str, device: int | None, defines: tuple[tuple[str, int | str], ...]) -> Any:
+def _function(source: str, name: str, device: int | None, defines: Defines) -> Any:
     return _module(source, device, defines).get_function(name)
 
 
 @functools.cache
-def _module(source: str, device: int | None, defines: tuple[tuple[str, int | str], ...]) -> Any:
+def _module(source: str, device: int | None, defines: Defines) -> Any:
     if device is None:
         from .emulator import Module
 

@@ -6,13 +6,18 @@
 
 from __future__ import annotations
 
+import itertools
 import pathlib
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from tinyseg.errors import ArgumentError, DataError
 
-__all__ = ["KERNELS", "Signature", "Source", "read_source"]
+__all__ = ["KERNELS", "Budget", "Defines", "Signature", "Source", "Variant", "read_source"]
+
+Defines = tuple[tuple[str, int | str], ...]  # macros, sorted by name
 
 KERNELS = pathlib.Path(__file__).resolve().parent  # where `#include "ptx.cuh"` is found from everywhere
 
@@ -23,6 +28,23 @@ _ALIGN = r"(?:(?:__align__|alignas)\s*\([^()]*\)\s*)?"
 _DYNAMIC = re.compile(rf"\bextern\s+__shared__\s+{_ALIGN}([\w:]+(?:\s+[\w:]+)*?)\s+{_ALIGN}(\w+)\s*\[\s*\]\s*;")
 _GLOBAL = re.compile(r'(extern\s+"C"\s+)?\b__global__\b')
 _NAME = re.compile(r"(\w+)\s*(?=\()")
+_VARIANTS = re.compile(r"^//[ \t]*nvrtc:(.*)$", re.MULTILINE)
+_BUDGET = re.compile(r"^//[ \t]*budget:[ \t]*(\d+) threads, (\d+) registers, (\d+) bytes[ \t]*$", re.MULTILINE)
+
+
+class Budget(NamedTuple):
+    """What a kernel may take: threads of a block, registers of each, bytes of shared memory, static and dynamic."""
+
+    threads: int
+    registers: int
+    shared: int
+
+
+class Variant(NamedTuple):
+    """One set of macros that a source is compiled with, and the first architecture (80: sm_80) that it is meant for."""
+
+    defines: Defines
+    architecture: int
 
 
 @dataclass(frozen=True)
@@ -33,6 +55,7 @@ class Signature:
     parameters: tuple[str, ...]
     bound: str
     extern_c: bool
+    budget: Budget | None = None  # of the comment above it
 
 
 @dataclass(frozen=True)
@@ -41,6 +64,7 @@ class Source:
 
     text: str
     signatures: tuple[Signature, ...]
+    variants: tuple[Variant, ...] = ()  # that the launchers ask for
 
     def for_gcc(self) -> str:
         """Comments out, and `extern __shared__ T name[];` as a pointer to the memory that the launch asked for."""
@@ -59,7 +83,17 @@ def read_source(*paths: str | pathlib.Path, text: str | None = None, name: str =
         whole = "".join(_inlined(pathlib.Path(path).resolve(), done) for path in paths)
     else:
         whole = _expanded(text, name, KERNELS, done)
-    return Source(whole, tuple(_signatures(_without_comments(whole))))
+    return Source(whole, tuple(_signatures(whole)), tuple(_variants(whole)))
+
+
+def _variants(text: str) -> Iterator[Variant]:
+    """Every combination of the values that a line `// nvrtc: NAME=a,b OTHER=1,2; sm_80` lists."""
+    for line in _VARIANTS.findall(text):
+        macros, _, least = line.partition(";")
+        choices = [(key, values.split(",")) for key, _, values in (word.partition("=") for word in macros.split())]
+        for values in itertools.product(*(values for _, values in choices)):
+            named = sorted((key, value) for (key, _), value in zip(choices, values, strict=True))
+            yield Variant(tuple(named), int(least.strip().removeprefix("sm_") or 75))
 
 
 def _inlined(path: pathlib.Path, done: set[pathlib.Path]) -> str:
@@ -113,8 +147,10 @@ def _split(text: str) -> list[str]:
     return [part.strip() for part in parts if part.strip()]
 
 
-def _signatures(text: str) -> list[Signature]:
+def _signatures(commented: str) -> list[Signature]:
     found = []
+    text = _without_comments(commented)  # line by line as long as before
+    budgets = {commented.count("\n", 0, b.start()): Budget(*map(int, b.groups())) for b in _BUDGET.finditer(commented)}
     for start in _GLOBAL.finditer(text):
         at, bound = start.end(), ""
         while name := _NAME.search(text, at):
@@ -125,5 +161,6 @@ def _signatures(text: str) -> list[Signature]:
         if name is None:
             continue
         parameters = (re.findall(r"\w+", part.split("=")[0])[-1] for part in _split(text[name.end() + 1 : end - 1]))
-        found.append(Signature(name[1], tuple(parameters), bound, bool(start[1])))
+        line = text.count("\n", 0, start.start())
+        found.append(Signature(name[1], tuple(parameters), bound, bool(start[1]), budgets.get(line - 1)))
     return found

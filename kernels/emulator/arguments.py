@@ -79,6 +79,8 @@ def _scalar(what: str, parameter: Parameter, arg: Any) -> np.generic:
             f"{what} is {wanted or 'a struct'}, got a Python {kind}, which CuPy passes as {passed.dtype}: "
             f"wrap it in {f'np.{wanted}' if wanted else 'a NumPy scalar of the struct'}"
         )
+    if isinstance(arg, np.ndarray) and arg.shape == () and arg.dtype.kind == "V":
+        arg = arg[()]  # as CuPy takes a struct
     if not isinstance(arg, np.generic):
         raise DTypeError(f"{what} must be a NumPy scalar, got {_described(arg)}")
     if not wanted and arg.dtype.kind == "V" and arg.dtype.itemsize == parameter.size:

@@ -5,6 +5,7 @@
 //   rows   inner = 1: a block takes a row, its threads every blockDim.x-th value, and they add up through a tree
 //   planes inner > 1: a thread takes a pixel and walks through its K classes; its neighbours take the next pixels
 // The tree has the same shape in every run, so the sums have the same bits.
+// nvrtc: TYPE=float,double,float16,bfloat16
 #include "half.cuh"
 
 using Wide = Accumulator<TYPE>::type;
@@ -65,6 +66,7 @@ struct Exponentials {
 };
 
 // y = e^(x - top) / sum, with `log` x - top - log sum
+// budget: 256 threads, 64 registers, 2048 bytes
 extern "C" __global__ void __launch_bounds__(THREADS) softmax(const TYPE* __restrict__ x, TYPE* __restrict__ y,
                                                               Offset softmaxes, int k, Offset inner, bool log) {
     __shared__ Wide room[THREADS];
@@ -80,6 +82,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) softmax(const TYPE* __rest
 }
 
 // gx = y (gy - sum gy y), with `log` gx = gy - e^y sum gy
+// budget: 256 threads, 64 registers, 2048 bytes
 extern "C" __global__ void __launch_bounds__(THREADS)
     softmax_grad(const TYPE* __restrict__ gy, const TYPE* __restrict__ y, TYPE* __restrict__ gx, Offset softmaxes, int k,
                  Offset inner, bool log) {
@@ -100,6 +103,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
 }
 
 // loss = weight_t (lse - x_t) and lse = log sum e^x, for target t; 0 where t is ignored, NaN where it is no class
+// budget: 256 threads, 64 registers, 2048 bytes
 extern "C" __global__ void __launch_bounds__(THREADS)
     cross_entropy(const TYPE* __restrict__ x, const Offset* __restrict__ target, const TYPE* __restrict__ weight,
                   TYPE* __restrict__ loss, Wide* __restrict__ lse, Offset softmaxes, int k, Offset inner,
@@ -119,6 +123,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
 }
 
 // gx = gy weight_t (e^(x - lse) - [k = t]): a thread for each value
+// budget: 256 threads, 64 registers, 2048 bytes
 extern "C" __global__ void __launch_bounds__(THREADS)
     cross_entropy_grad(const TYPE* __restrict__ gy, const TYPE* __restrict__ x, const Wide* __restrict__ lse,
                        const Offset* __restrict__ target, const TYPE* __restrict__ weight, TYPE* __restrict__ gx,
