@@ -9,16 +9,18 @@ Sources are compiled once per process and device, when a kernel of theirs is fir
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 
-from .emulated import EmulatedArray
+from .emulated import EmulatedArray, emulated
 from .source import KERNELS, Defines, read_source
 
-__all__ = ["empty", "kernel", "options", "scalar"]
+__all__ = ["empty", "kernel", "on_device_of", "options", "scalar", "to_device_of"]
 
 TYPES = {"float32": "float", "float64": "double", "float16": "float16", "bfloat16": "bfloat16"}
 
@@ -37,9 +39,15 @@ def kernel(source: str, name: str, like: Any, **defines: int | str) -> Launch:
     def launch(grid: Sequence[int], block: Sequence[int], args: Sequence[Any], shared_mem: int = 0) -> None:
         if shared_mem > function.max_dynamic_shared_size_bytes:
             function.max_dynamic_shared_size_bytes = shared_mem
-        function(tuple(grid), tuple(block), tuple(map(scalar, args)), shared_mem=shared_mem)
+        with on_device_of(like):
+            function(tuple(grid), tuple(block), tuple(map(scalar, args)), shared_mem=shared_mem)
 
     return launch
+
+
+def on_device_of(like: Any) -> AbstractContextManager[Any]:
+    """Context in which CuPy allocates and launches on the GPU of `like`, and not on the first."""
+    return contextlib.nullcontext() if isinstance(like, EmulatedArray) else like.device
 
 
 def scalar(value: Any) -> Any:
@@ -55,17 +63,28 @@ def scalar(value: Any) -> Any:
         return np.bool_(value)
     if isinstance(value, int):
         return np.int32(value)  # NumPy refuses what does not fit
-    return np.float32(value) if isinstance(value, float) else value
+    return np.float32(value) if type(value) is float else value  # a NumPy float64 is a float too, and stays one
 
 
 def empty(shape: Sequence[int], like: Any, dtype: Any = None) -> Any:
     """A new array, not yet written to, on the device of `like`."""
-    return np.empty_like(like, shape=tuple(shape), dtype=dtype, order="C")
+    with on_device_of(like):
+        return np.empty_like(like, shape=tuple(shape), dtype=dtype, order="C")
 
 
 def options(defines: Defines) -> tuple[str, ...]:
     """The options for NVRTC; CuPy adds the architecture and its own."""
     return ("-std=c++17", *(f"-D{key}={value}" for key, value in defines))
+
+
+def to_device_of(array: np.ndarray, like: Any) -> Any:
+    """A copy of a NumPy array on the device of `like`."""
+    if isinstance(like, EmulatedArray):
+        return emulated(array)
+    import cupy
+
+    with on_device_of(like):
+        return cupy.asarray(array)
 
 
 def _device(x: Any) -> int | None:
@@ -83,7 +102,7 @@ def _module(source: str, device: int | None, defines: Defines) -> Any:
     if device is None:
         from .emulator import Module
 
-        return Module(KERNELS / source, defines=dict(defines))
+        return Module(KERNELS / source, defines=dict(defines), declared=True)
     import cupy
 
     # The text with our headers in it: CuPy's cache on disk does not look into included files.

@@ -126,7 +126,8 @@ def _resources(log: str) -> dict[str, Resources]:
         stores, loads = re.search(r"(\d+) bytes spill stores, (\d+) bytes spill loads", part).groups()  # type: ignore[union-attr]
         registers = re.search(r"Used (\d+) registers", part)
         shared = re.search(r"(\d+) bytes smem", part)
-        assert name and registers, part
+        assert name, part
+        assert registers, part
         found[name[1]] = Resources(int(registers[1]), int(shared[1]) if shared else 0, int(stores) + int(loads))
     return found
 
@@ -140,7 +141,7 @@ def _table(path: str, architectures: Sequence[int]) -> None:
         for architecture in architectures:
             if architecture < variant.architecture:
                 continue
-            cubin, kernels = compile_source(source, variant.defines, architecture)
+            _, kernels = compile_source(source, variant.defines, architecture)
             for name, r in sorted(kernels.items()):
                 budget = budgets.get(name)
                 share = f"{occupancy(architecture, budget.threads, r.registers, budget.shared):.0%}" if budget else "?"

@@ -130,3 +130,19 @@ template <int groups> __device__ __forceinline__ void cp_async_wait() {
     asm volatile("cp.async.wait_group %0;" :: "n"(groups) : "memory");
 #endif
 }
+
+// The value, which the compiler from here on takes as it is: it neither works it out again to save a register, nor joins
+// what went into it with what is added to it, which may cost an inner loop three instructions for an address.
+__device__ __forceinline__ int settled(int value) {
+#ifndef TINYSEG_EMULATED
+    asm("" : "+r"(value));
+#endif
+    return value;
+}
+template <class T> __device__ __forceinline__ T* settled(T* global) {  // not to shared memory
+#ifndef TINYSEG_EMULATED
+    asm("" : "+l"(global));
+    __builtin_assume(__isGlobal(global));
+#endif
+    return global;
+}

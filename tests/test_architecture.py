@@ -18,13 +18,13 @@ LONGEST_FILE, LONGEST_FUNCTION = 500, 50
 
 # Each layer may import itself and those before it. A file that is named stands in the layer of its name.
 LAYERS = [
-    {"errors", "kernels", "spelling"},
+    {"errors", "kernels", "spelling", "backends"},
     {"devices", "random", "anomaly", "cuda"},
-    {"engine", "hooks", "backward", "gradcheck", "recompute", "autograd"},
+    {"engine", "casting", "hooks", "backward", "gradcheck", "recompute", "autograd"},
     {"ops", "creation", "exchange", "dtypes", "linalg"},
     {"operators"},
     {"nn", "torchfile", "weights"},
-    {"optim", "data", "utils"},
+    {"optim", "amp", "data", "utils"},
     {"models", "detection", "diffusion"},
     {"train"},
     {"cli", "__main__"},

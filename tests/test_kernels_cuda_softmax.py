@@ -16,7 +16,9 @@ from tinyseg.kernels import softmax as kernel
 DRAWN = settings(deadline=None, derandomize=True, max_examples=25)
 ROUNDING = {np.float64: 1e-12, np.float32: 1e-5, np.float16: 2e-3, ml_dtypes.bfloat16: 2e-2}
 types = st.sampled_from([*ROUNDING])
-shapes = st.tuples(st.integers(0, 3), st.sampled_from([1, 2, 5, 31, 33, 64, 300]), st.sampled_from([1, 1, 2, 9, 65]))
+shapes = st.tuples(
+    st.integers(0, 3), st.sampled_from([1, 2, 5, 8, 31, 33, 64, 256, 257, 300, 512]), st.sampled_from([1, 1, 2, 9, 65])
+)
 
 
 def emulated(a):
@@ -85,6 +87,38 @@ def test_cross_entropy_and_its_gradient(shape, dtype, seed):
     (expected,) = torch.autograd.grad(theirs, wide, torch.from_numpy(gy.astype(float)))
     close(gx, expected.numpy(), dtype)
     assert names + grad_names == ["cross_entropy", "cross_entropy_grad"] * (x.size > 0)
+
+
+@pytest.mark.parametrize("k", [4095, 4096, 4097, 4104])  # what a block of 512 threads holds: rows beyond are read twice
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_rows_that_do_and_do_not_fit_the_registers(k, dtype):
+    x, gy, target = scores((2, k, 1), dtype, k), scores((2, k, 1), dtype, k + 1), np.array([[7], [k - 1]])
+    wide, g = torch.from_numpy(x.astype(float)).requires_grad_(), torch.from_numpy(gy.astype(float))
+    y = F.softmax(wide, 1)
+    (ours,), _ = launched(kernel.softmax, emulated(x))
+    np.testing.assert_allclose(ours, y.detach().numpy(), rtol=10 * ROUNDING[dtype], atol=1e-6)
+    saved = y.detach().numpy().astype(dtype)
+    (gx,), _ = launched(kernel.softmax_grad, emulated(gy), emulated(saved))
+    p = torch.from_numpy(saved.astype(float))
+    np.testing.assert_allclose(gx, (p * (g - (g * p).sum(1, keepdim=True))).numpy(), rtol=1e-2, atol=1e-5)
+    (loss, lse), _ = launched(kernel.cross_entropy, emulated(x), emulated(target))
+    expected = F.cross_entropy(wide, torch.from_numpy(target), reduction="none")
+    close(loss, expected.detach().numpy(), dtype)
+    ones = np.ones((2, 1), dtype)
+    args = emulated(x), emulated(lse.astype(np.float32)), emulated(target)
+    (gx,), _ = launched(kernel.cross_entropy_grad, emulated(ones), *args)
+    np.testing.assert_allclose(gx, torch.autograd.grad(expected.sum(), wide)[0].numpy(), rtol=1e-2, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(8, 64, 1), (3, 1024, 1), (2, 5, 64)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_each_sector_is_read_once_and_written_once(shape, dtype):
+    x = emulated(scores(shape, dtype, 0))
+    with emulator.profile() as costs:
+        kernel.softmax(x)
+    for access in ("load", "store"):
+        assert sum(row.transactions for row in costs.select(memory="global", access=access)) == x.nbytes // 32, costs
+    assert all(row.transactions == row.ideal for row in costs.rows), costs
 
 
 @pytest.mark.parametrize("inner", [1, 2])

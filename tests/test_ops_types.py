@@ -324,7 +324,7 @@ def test_devices_that_do_not_exist():
     assert X.device == "cpu"
     assert X.to("cpu") is X
     for bad in ("tpu", "cuda:x", "cpu:1"):
-        with pytest.raises(DeviceError, match="device: expected 'cpu', 'cuda' or 'cuda:N'"):
+        with pytest.raises(DeviceError, match="device: expected 'cpu', 'cuda', 'cuda:N' or 'emulated'"):
             ts.ones(2, device=bad)
     if not ts.cuda_available():
         with pytest.raises(DeviceError, match="device: 'cuda' "):

@@ -59,7 +59,7 @@ def test_a_wrong_device_is_named(args):
     with pytest.raises(DeviceError, match="device: "):
         ts.device(*args)
     if len(args) == 1 and args[0] is not None:
-        with pytest.raises(DeviceError, match="device: expected 'cpu', 'cuda' or 'cuda:N'"):
+        with pytest.raises(DeviceError, match="device: expected 'cpu', 'cuda', 'cuda:N' or 'emulated'"):
             ts.zeros(2, device=args[0])
 
 

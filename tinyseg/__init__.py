@@ -12,6 +12,7 @@ from typing import Any
 from . import autograd, cuda, dtypes, errors, linalg, operators
 from .anomaly import detect_anomaly
 from .backward import grad
+from .casting import autocast, is_autocast_enabled
 from .creation import (
     arange,
     empty,
@@ -278,17 +279,21 @@ __version__ = "0.1.0"
 
 globals().update(numpys(globals(), "tinyseg.ops."))  # `axis=` and `keepdims=` too, as in PyTorch
 
-_LAZY = ("data", "kernels", "models", "nn", "optim", "train", "utils")
+_LAZY = ("amp", "backends", "data", "kernels", "models", "nn", "optim", "train", "utils")
 
 
 def __getattr__(name: str) -> Any:
     """Parts that are imported when they are first used, so that `import tinyseg` stays fast."""
+    if name == "emulator":
+        return importlib.import_module(".kernels.emulator", __name__)
     if name in _LAZY:
         return importlib.import_module(f".{name}", __name__)
     if name == "bfloat16":
         return dtypes.bfloat16()
     if name in ("get_num_threads", "set_num_threads"):
         return getattr(importlib.import_module(".kernels.jit", __name__), name)
+    if name in ("get_float32_matmul_precision", "set_float32_matmul_precision"):
+        return getattr(importlib.import_module(".backends", __name__), name)
     if name in ("load", "save"):
         from . import weights
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from . import anomaly, hooks
 from .devices import array_module
-from .engine import Edge, Op, Tensor, enable_grad, is_grad_enabled, recording
+from .engine import Edge, Op, Tensor, autocasting, enable_grad, is_grad_enabled, recording
 from .errors import DTypeError, GraphError, ShapeError
 
 __all__ = ["backward", "differentiate", "grad"]
@@ -142,7 +142,7 @@ def _walk(seeds: list[tuple[Edge, Tensor]], targets: set[Edge] | None, keep: boo
             waiting.add(_alive(edge[0]))
             heapq.heappush(heap, (-edge[0].created, edge[0]))
 
-    with recording(record):
+    with recording(record), autocasting(None):  # the Tensors have their types from the forward pass
         for seed in seeds:
             give(*seed)
         while heap:

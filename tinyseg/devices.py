@@ -1,4 +1,9 @@
-"""Names of devices, and which one an array lives on: its type decides. The only `import cupy` outside kernels/."""
+"""Names of devices, and which one an array lives on: its type decides. The only `import cupy` outside kernels/.
+
+cpu        NumPy's arrays, kernels by numba
+cuda:N     CuPy's arrays, kernels in CUDA C++
+emulated   NumPy's memory under a type of its own: the CUDA kernels, run on the processor (kernels/emulator)
+"""
 
 from __future__ import annotations
 
@@ -9,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from .errors import DeviceError
+from .kernels.emulated import EMULATED_NUMPY, EmulatedArray, emulated
 
 __all__ = [
     "array_module", "cuda_available", "cuda_count", "device", "device_of", "is_on", "module_for", "names_device",
@@ -16,12 +22,13 @@ __all__ = [
 ]  # fmt: skip
 
 Array = Any
+KINDS = ("cpu", "cuda", "emulated")
 
 
 class device(str):
     """The name of a device: `device("cuda:0")`, `device("cuda", 0)`, `device(0)`; equal to the same text.
 
-    **Raises** DeviceError for a name that is not 'cpu', 'cuda' or one of them with a number: 'cuda:N'.
+    **Raises** DeviceError for a name that is not 'cpu', 'cuda', 'emulated' or one of them with a number: 'cuda:N'.
     """
 
     type: str
@@ -36,10 +43,10 @@ class device(str):
         number = number if colon or index is None else str(index)
         numbered = bool(colon) or index is not None
         wrong = (numbered and not (number.isascii() and number.isdigit())) or (
-            kind == "cpu" and number.strip("0") != ""
+            kind != "cuda" and number.strip("0") != ""
         )
-        if kind not in ("cpu", "cuda") or wrong:
-            raise DeviceError(f"device: expected 'cpu', 'cuda' or 'cuda:N', got {_shown(type, index)}")
+        if kind not in KINDS or wrong:
+            raise DeviceError(f"device: expected 'cpu', 'cuda', 'cuda:N' or 'emulated', got {_shown(type, index)}")
         made = super().__new__(cls, f"{kind}:{int(number)}" if number else kind)
         made.type, made.index = kind, int(number) if number else None
         return made
@@ -61,7 +68,7 @@ def names_device(argument: Any) -> bool:
     """Whether an argument of `.to(...)` is meant as a device: its name, even a wrong one, or its number."""
     if isinstance(argument, int):
         return not isinstance(argument, bool)
-    return isinstance(argument, str) and argument.partition(":")[0] in ("cpu", "cuda")
+    return isinstance(argument, str) and argument.partition(":")[0] in KINDS
 
 
 def _is_cupy(array: Array) -> bool:
@@ -70,7 +77,9 @@ def _is_cupy(array: Array) -> bool:
 
 
 def array_module(array: Array) -> Any:
-    """NumPy or CuPy: the module whose functions work on `array`."""
+    """NumPy, CuPy or the emulated NumPy: the module whose functions work on `array`."""
+    if type(array) is EmulatedArray:
+        return EMULATED_NUMPY
     return sys.modules["cupy"] if _is_cupy(array) else np
 
 
@@ -84,12 +93,14 @@ def special(array: Array) -> Any:
     if _is_cupy(array):
         import cupyx.scipy.special as module
     else:
-        import scipy.special as module
+        import scipy.special as module  # of ufuncs: they ask emulated arrays themselves
     return module
 
 
 def device_of(array: Array) -> device:
-    """'cpu', or 'cuda:N' for a CuPy array."""
+    """'cpu', 'cuda:N' for a CuPy array, 'emulated'."""
+    if type(array) is EmulatedArray:
+        return _named("emulated")
     return _named(f"cuda:{array.device.id}" if _is_cupy(array) else "cpu")
 
 
@@ -99,7 +110,9 @@ def shares_memory(a: Array, b: Array) -> bool:
 
 
 def to_cpu(array: Array) -> np.ndarray[Any, Any]:
-    """The array as NumPy's: itself, or a copy from the GPU."""
+    """The array as NumPy's: itself, or a copy from the GPU or the emulated device."""
+    if type(array) is EmulatedArray:
+        return np.array(array, subok=False)
     return sys.modules["cupy"].asnumpy(array) if _is_cupy(array) else array
 
 
@@ -115,6 +128,8 @@ def is_on(array: Array, place: Any) -> bool:
 def to_device(array: Array, place: Any) -> Array:
     """The array on the device `place` (None: where it is); itself if it is there already.
 
+    A copy to a GPU goes through pinned memory, on the current stream, and nobody waits for it (CuPy's `asarray`): the
+    next batch travels while the kernels of the last one run. A copy from a GPU waits.
     **Raises** DeviceError for a device that does not exist here.
     """
     if is_on(array, place):
@@ -122,6 +137,8 @@ def to_device(array: Array, place: Any) -> Array:
     wanted = device(place)
     if wanted.type == "cpu":
         return to_cpu(array)
+    if wanted.type == "emulated":
+        return emulated(to_cpu(array))
     with _gpu(wanted):
         return sys.modules["cupy"].asarray(array)
 

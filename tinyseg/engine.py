@@ -23,8 +23,8 @@ from .devices import array_module, device_of, shares_memory, to_cpu, to_device
 from .errors import ArgumentError, DeviceError, DTypeError, GraphError, ShapeError
 
 __all__ = [
-    "Array", "Edge", "Op", "Tensor", "Version", "enable_grad", "inference_mode", "is_grad_enabled", "no_grad",
-    "observer", "observing", "recording", "set_grad_enabled",
+    "Array", "Edge", "Op", "Tensor", "Version", "autocast_type", "autocasting", "enable_grad", "inference_mode",
+    "is_grad_enabled", "no_grad", "observer", "observing", "recording", "set_grad_enabled",
 ]  # fmt: skip
 
 Array = Any  # numpy.ndarray or cupy.ndarray
@@ -36,6 +36,7 @@ class _Mode(threading.local):
 
     recording = True
     observer: Any = None
+    autocast: Any = None
 
 
 _mode = _Mode()
@@ -70,6 +71,21 @@ def observing(by: Any) -> Iterator[None]:
         yield
     finally:
         _mode.observer = before
+
+
+def autocast_type() -> Any:
+    """The half type that products run in on this thread (see casting.py); None: that of their Tensors."""
+    return _mode.autocast
+
+
+@contextmanager
+def autocasting(dtype: Any) -> Iterator[None]:
+    """Context in which products run in `dtype`."""
+    before, _mode.autocast = autocast_type(), dtype
+    try:
+        yield
+    finally:
+        _mode.autocast = before
 
 
 def no_grad() -> Any:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from .backward import grad
+from .devices import to_device
 from .engine import Tensor
 from .errors import ArgumentError, GraphError
 
@@ -62,7 +63,7 @@ def _check(
     ys = [y for y in _outputs(f(*leaves)) if y.requires_grad]
     if not ys:
         return "no output depends on the inputs"
-    weights = [Tensor(rng.standard_normal(y.shape).astype(y.dtype)) for y in ys]
+    weights = [Tensor(_direction(y, rng)) for y in ys]
 
     def moved(step: float) -> float:
         shifted = {i: Tensor(arguments[i].data + step * v, requires_grad=True) for i, v in directions.items()}
@@ -92,8 +93,9 @@ def _outputs(y: Any) -> list[Tensor]:
     return [y] if isinstance(y, Tensor) else [t for t in y if isinstance(t, Tensor)]
 
 
-def _direction(x: Tensor, rng: Any) -> np.ndarray[Any, Any]:
-    return np.asarray(rng.standard_normal(x.shape), dtype=x.dtype)
+def _direction(x: Tensor, rng: Any) -> Any:
+    """A random array like x, on its device."""
+    return to_device(np.asarray(rng.standard_normal(x.shape), dtype=x.dtype), x.device)
 
 
 def _replaced(arguments: list[Any], new: dict[int, Tensor]) -> list[Any]:
@@ -112,7 +114,7 @@ def adjointcheck(
     **Raises** GraphError with both numbers where they differ.
     """
     ax = forward(x)
-    y = Tensor(np.random.default_rng(seed).standard_normal(ax.shape).astype(ax.dtype))
+    y = Tensor(_direction(ax, np.random.default_rng(seed)))
     left, right = float(np.vdot(ax.data, y.data)), float(np.vdot(x.data, adjoint(y).data))
     scale = float(np.linalg.norm(ax.data) * np.linalg.norm(y.data)) or 1.0
     if not abs(left - right) <= rtol * scale:

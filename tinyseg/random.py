@@ -42,7 +42,8 @@ class Generator:
         try:
             self.device = devices.device(device)
         except DeviceError:
-            raise DeviceError(f"Generator: device must be 'cpu', 'cuda' or 'cuda:N', got {device!r}") from None
+            expected = "'cpu', 'cuda', 'cuda:N' or 'emulated'"
+            raise DeviceError(f"Generator: device must be {expected}, got {device!r}") from None
         self.numbers = np.random.Generator(np.random.PCG64(0))
         self._seed = 0
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from . import random
-from .engine import Op, Tensor, Version, is_grad_enabled, observer, observing, recording
+from .engine import Op, Tensor, Version, autocast_type, autocasting, is_grad_enabled, observer, observing, recording
 from .errors import ArgumentError, GraphError
 
 __all__ = ["Keeper", "checkpoint"]
@@ -53,6 +53,7 @@ class Block:
 
     def __init__(self, function: Any, args: Any, kwargs: Any, random_state: Any, outer: Any) -> None:
         self.function, self.args, self.kwargs, self.random_state = function, args, kwargs, random_state
+        self.autocast = autocast_type()
         self.outer = outer
         self.ops: list[weakref.ref[Op]] = []  # weak, for they know the block: the graph has no cycles
         self.versions: dict[int, Version] = {}
@@ -99,7 +100,7 @@ class Block:
 
     def _run(self) -> list[Op]:
         before, recorder = random.get_state(), Recorder()
-        with recording(True), observing(recorder):
+        with recording(True), autocasting(self.autocast), observing(recorder):
             if self.random_state is not None:
                 random.set_state(self.random_state)
             try:

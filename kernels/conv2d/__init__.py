@@ -16,6 +16,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ..backend import backend
 
 __all__ = ["ConvGeometry", "algorithms", "forward", "grad_input", "grad_weight", "output_size"]
@@ -49,11 +51,17 @@ def output_size(size: Pair, kernel_size: Pair, geometry: ConvGeometry) -> Pair:
     )
 
 
-def algorithms(geometry: ConvGeometry, shape: tuple[int, ...]) -> list[str]:
-    """The versions on the CPU that apply to a weight of `shape` (O, C/G, KH, KW), for `kernels.use`; slowest first."""
-    from .cpu import ALGORITHMS
+def algorithms(geometry: ConvGeometry, shape: tuple[int, ...], like: Any = None) -> list[str]:
+    """The versions that apply to a weight of `shape` (O, C/G, KH, KW), for `kernels.use`; slowest first.
 
-    return [name for name, version in ALGORITHMS.items() if version.applies(geometry, shape)]
+    They are those for arrays like `like`, on its device and of its type; without it, those on the CPU.
+    """
+    if like is None or type(like) is np.ndarray:
+        from .cpu import ALGORITHMS
+
+        return [name for name, version in ALGORITHMS.items() if version.applies(geometry, shape)]
+    versions = backend(__name__, like).ALGORITHMS
+    return [name for name, version in versions.items() if version.applies(geometry, shape, like.dtype)]
 
 
 def forward(x: Any, w: Any, geometry: ConvGeometry, bias: Any = None, relu: bool = False) -> Any:

@@ -57,9 +57,9 @@ def _algorithm(
     """
     channels = x.shape[1] // geometry.groups
     weight_shape = (outputs, channels, *kernel_size)
-    name = chosen("conv2d")
-    if name is not None and ALGORITHMS[name].applies(geometry, weight_shape):
-        return ALGORITHMS[name]
+    named = ALGORITHMS.get(chosen("conv2d") or "")  # there are versions that only the GPU has
+    if named is not None and named.applies(geometry, weight_shape):
+        return named
     if cpu_shifts.pays(channels, outputs // geometry.groups, stride, weight):
         return cpu_shifts
     fast = cpu_winograd_2x2 if full_accuracy() else cpu_winograd_4x4

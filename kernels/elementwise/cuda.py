@@ -1,149 +1,166 @@
-"""The same functions as array expressions: NumPy's ufuncs hand CuPy arrays to CuPy, an expression a launch.
+"""Element-wise kernels on a GPU: one pass over memory each, 16 bytes a thread at a time (`pack.cuh`).
 
-One pass per operation, as NumPy would: right, not yet fused. `cpu.py` shows what fusing them looks like.
+Two things are left to array expressions. `select` of operands that broadcast is NumPy's `where`, which CuPy computes in
+one pass as well. The updates of arrays that are not contiguous, or of a type without a kernel, go through `arrays.py`,
+because they write in place.
 """
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
-from .arrays import adam, rmsprop, sgd
+from ..launch import TYPES, empty, kernel
+from . import arrays
 
 __all__ = [
     "activate", "activate_grad", "adam", "glu", "glu_grad", "loss", "loss_grad", "loss_sum", "rmsprop", "scale",
     "select", "sgd",
 ]  # fmt: skip
 
+THREADS = 256
+PACK = 16  # bytes that a thread moves at once
+MOST_BLOCKS = 1 << 14  # then each thread goes on with the next pack: 64 MB of each array are under way before that
+SUMS = 1 << 10  # blocks that share a sum
+
+ACTIVATIONS = ("relu", "sigmoid", "silu", "gelu", "gelu_tanh")  # in the order of activations.cu
+CURVES = ("leaky_relu", "hardtanh", "hardsigmoid", "hardswish", "elu", "softplus", "mish")  # of curves.cu
+LOSSES = ("square", "absolute", "huber", "logistic")  # of losses.cu
+
 Array = Any
 
 
 def activate(kind: str, x: Array, *settings: float) -> Array:
-    """y = f(x)."""
-    if kind in CURVES:
-        return CURVES[kind][0](x, *settings).astype(x.dtype, copy=False)
-    if kind == "relu":
-        return np.maximum(x, 0)
-    if kind == "sigmoid":
-        return _sigmoid(x)
-    return x * _share(kind, x)
+    """See `kernels.elementwise.activate`."""
+    y = empty(x.shape, x)
+    _activation("", kind, settings, x, y)
+    return y
 
 
 def activate_grad(kind: str, gy: Array, saved: Array, *settings: float) -> Array:
-    """gx = gy f'(x); `saved` is y for relu and sigmoid, x for the others."""
-    if kind in CURVES:
-        return (gy * CURVES[kind][1](saved, *settings)).astype(gy.dtype, copy=False)
-    if kind == "relu":
-        return gy * (saved > 0)
-    if kind == "sigmoid":
-        return gy * saved * (1 - saved)
-    x, share = saved, _share(kind, saved)
-    if kind == "silu":
-        return gy * share * (1 + x * (1 - share))
-    if kind == "gelu":
-        return gy * (share + x * np.exp(-0.5 * x * x) / math.sqrt(2 * math.pi))
-    slope = 2 * math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * x * x)
-    return gy * (share + x * share * (1 - share) * slope)
-
-
-def select(condition: Array, a: Array, b: Array) -> Array:
-    """a where the condition holds, else b."""
-    return np.where(condition, a, b)
-
-
-def scale(x: Array, factors: Array) -> Array:
-    """y = x times the factor of its part."""
-    return (x.reshape(factors.size, -1) * factors.reshape(-1, 1)).reshape(x.shape) if x.size else x.copy()
-
-
-def glu(x: Array) -> Array:
-    """y = a sigmoid(b) for the halves of axis 1."""
-    return x[:, 0] * _sigmoid(x[:, 1])
-
-
-def glu_grad(gy: Array, x: Array) -> Array:
-    """gx, of both halves."""
-    share = _sigmoid(x[:, 1])
-    gx = x.copy()
-    gx[:, 0], gx[:, 1] = gy * share, gy * x[:, 0] * share * (1 - share)
+    """See `kernels.elementwise.activate_grad`."""
+    gx = empty(gy.shape, gy)
+    _activation("_grad", kind, settings, gy, saved, gx)
     return gx
 
 
 def loss(kind: str, x: Array, t: Array, *settings: float) -> Array:
-    """y = ℓ(x, t)."""
-    if kind == "logistic":
-        return (1 - t) * x + _softplus(-x, 1.0, np.inf)
-    return DISTANCES[kind][0](x - t, *settings)
-
-
-def loss_sum(kind: str, x: Array, t: Array, *settings: float) -> Array:
-    """Σ ℓ(x, t)."""
-    return loss(kind, x, t, *settings).sum()
+    """See `kernels.elementwise.loss`."""
+    y = empty(x.shape, x)
+    _launch("losses", "loss", x, x, t, y, np.int64(x.size), *_loss(kind, settings, x))
+    return y
 
 
 def loss_grad(kind: str, gy: Array, x: Array, t: Array, *settings: float) -> Array:
-    """gx = gy dℓ/dx."""
-    return gy.reshape(gy.shape if gy.size == x.size else (1,) * x.ndim) * (
-        _sigmoid(x) - t if kind == "logistic" else DISTANCES[kind][1](x - t, *settings)
-    )
+    """See `kernels.elementwise.loss_grad`."""
+    gx = empty(x.shape, x)
+    one = gy.shape != x.shape
+    _launch("losses", "loss_grad", x, gy, x, t, gx, np.int64(x.size), one, *_loss(kind, settings, x))
+    return gx
 
 
-def _softplus(x: Array, beta: float, threshold: float) -> Array:
-    z = x * beta
-    return np.where(z > threshold, x, (np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z)))) / beta)
+def loss_sum(kind: str, x: Array, t: Array, *settings: float) -> Array:
+    """See `kernels.elementwise.loss_sum`; of half types in float32."""
+    if x.size == 0:
+        return np.zeros_like(x, shape=())
+    blocks = min(SUMS, _blocks(x))
+    sums, wide = empty((blocks,), x, _wide(x)), empty((), x, _wide(x))
+    args = x, t, sums, np.int64(x.size), *_loss(kind, settings, x)
+    kernel("elementwise/losses.cu", "loss_sums", x)((blocks,), (THREADS,), args)
+    kernel("elementwise/losses.cu", "total", x)((1,), (THREADS,), (sums, wide, blocks))
+    return wide
 
 
-def _elu(x: Array, alpha: float, s: float, scale: float) -> Array:
-    return np.where(x > 0, x * scale, np.expm1(np.minimum(x, 0) * s) * (alpha * scale))
+def glu(x: Array) -> Array:
+    """See `kernels.elementwise.glu`."""
+    outer, _, inner = x.shape
+    y = empty((outer, inner), x)
+    _launch("parts", "glu", y, x, y, np.int64(y.size), np.int64(inner))
+    return y
 
 
-def _elu_slope(x: Array, alpha: float, s: float, scale: float) -> Array:
-    return np.where(x > 0, scale, np.exp(np.minimum(x, 0) * s) * (alpha * s * scale))
+def glu_grad(gy: Array, x: Array) -> Array:
+    """See `kernels.elementwise.glu_grad`."""
+    gx = empty(x.shape, x)
+    _launch("parts", "glu_grad", gy, gy, x, gx, np.int64(gy.size), np.int64(x.shape[2]))
+    return gx
 
 
-def _mish_slope(x: Array) -> Array:
-    t = np.tanh(_softplus(x, 1.0, np.inf))
-    return t + x * (1 - t * t) * _sigmoid(x)
+def scale(x: Array, factors: Array) -> Array:
+    """See `kernels.elementwise.scale`."""
+    y = empty(x.shape, x)
+    _launch("parts", "scale", x, x, factors, y, np.int64(x.size), np.int64(x.size // max(1, factors.size)))
+    return y
 
 
-CURVES: dict[str, Any] = {  # f and f'
-    "leaky_relu": (lambda x, slope: np.where(x > 0, x, x * slope), lambda x, slope: np.where(x > 0, 1, slope)),
-    "hardtanh": (lambda x, a, b: np.minimum(np.maximum(x, a), b), lambda x, a, b: (x > a) & (x < b)),
-    "hardsigmoid": (lambda x: np.minimum(np.maximum(x + 3, 0), 6) / 6, lambda x: ((x > -3) & (x < 3)) / 6),
-    "hardswish": (
-        lambda x: x * (np.minimum(np.maximum(x + 3, 0), 6) / 6),
-        lambda x: np.where(x >= 3, 1, np.where(x <= -3, 0, (2 * x + 3) / 6)),
-    ),
-    "elu": (_elu, _elu_slope),
-    "softplus": (_softplus, lambda x, beta, threshold: np.where(beta * x > threshold, 1, _sigmoid(beta * x))),
-    "mish": (lambda x: x * np.tanh(_softplus(x, 1.0, np.inf)), _mish_slope),
-}
-DISTANCES: dict[str, Any] = {  # of d = x - t
-    "square": (lambda d: d * d, lambda d: 2 * d),
-    "absolute": (np.abs, lambda d: (d > 0) * 1 - (d < 0)),  # 0 at NaN
-    "huber": (
-        lambda d, delta, scale: scale * np.where(np.abs(d) <= delta, d * d / 2, delta * (np.abs(d) - delta / 2)),
-        lambda d, delta, scale: scale * np.clip(d, -delta, delta),
-    ),
-}
+def select(condition: Array, a: Array, b: Array) -> Array:
+    """See `kernels.elementwise.select`: one pass where the operands have the result's shape or are single numbers."""
+    shape = np.broadcast_shapes(condition.shape, a.shape, b.shape)
+    fits = all(v.flags.c_contiguous and (v.shape == shape or v.size == 1) for v in (a, b))
+    if not fits or condition.shape != shape or condition.dtype != np.bool_ or a.dtype != b.dtype:
+        return np.where(condition, a, b)
+    y, bits = empty(shape, a), f"u{a.itemsize}"
+    if y.size:
+        words = (v.reshape(-1).view(bits) for v in (a, b, y))
+        args = condition.reshape(-1), *words, np.int64(y.size), a.shape != shape, b.shape != shape
+        kernel("elementwise/select.cu", "select", condition, SIZE=a.itemsize)((_blocks(y),), (THREADS,), args)
+    return y
 
 
-def _sigmoid(x: Array) -> Array:
-    """1 / (1 + e^−x) without overflow: e^−|x| is at most 1."""
-    small = np.exp(-np.abs(x))
-    return np.where(x >= 0, 1, small).astype(x.dtype) / (1 + small)
+def sgd(p: Array, g: Array, buffer: Array | None, *scalars: Any) -> None:
+    """See `kernels.elementwise.sgd_update`."""
+    _update("sgd", (p, g, buffer), scalars)
 
 
-def _share(kind: str, x: Array) -> Array:
-    """The factor in y = x · share: sigmoid(x), Φ(x), or Φ by a hyperbolic tangent."""
-    if kind == "gelu":
-        return (1 + _erf(x * math.sqrt(0.5))) / 2
-    return _sigmoid(x if kind == "silu" else 2 * math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))
+def adam(p: Array, g: Array, m: Array, v: Array, v_max: Array | None, *scalars: float) -> None:
+    """See `kernels.elementwise.adam_update`."""
+    _update("adam", (p, g, m, v, v_max), scalars)
 
 
-def _erf(x: Array) -> Array:
-    from cupyx.scipy.special import erf
+def rmsprop(p: Array, g: Array, square: Array, buffer: Array | None, average: Array | None, *scalars: float) -> None:
+    """See `kernels.elementwise.rmsprop_update`."""
+    _update("rmsprop", (p, g, square, buffer, average), scalars)
 
-    return erf(x)
+
+def _update(name: str, given: tuple[Array | None, ...], scalars: tuple[Any, ...]) -> None:
+    """Launch, the scalars rounded to the parameter's type as in `arrays.py`."""
+    p = given[0]
+    assert p is not None
+    if p.dtype.name not in TYPES or any(a is not None and not a.flags.c_contiguous for a in given):
+        getattr(arrays, name)(*given, *scalars)
+        return
+    rounded = np.array(scalars, np.float64).astype(p.dtype).tolist()
+    _launch("updates", name, p, *given, np.int64(p.size), _numbers(rounded, p))
+
+
+def _activation(suffix: str, kind: str, settings: tuple[float, ...], *given: Array) -> None:
+    x, size = given[0], np.int64(given[0].size)
+    if kind in ACTIVATIONS:
+        _launch("activations", f"activate{suffix}", x, *given, size, ACTIVATIONS.index(kind))
+    else:
+        three = _numbers((*settings, 0.0, 0.0, 0.0)[:3], x)
+        _launch("curves", f"curve{suffix}", x, *given, size, CURVES.index(kind), three)
+
+
+def _loss(kind: str, settings: tuple[float, ...], x: Array) -> tuple[int, tuple[Any, ...]]:
+    return LOSSES.index(kind), _numbers((*settings, 0.0, 0.0)[:2], x)
+
+
+def _numbers(values: Any, x: Array) -> tuple[Any, ...]:
+    """A struct of scalars in the type that the kernels compute in."""
+    return tuple(map(_wide(x), values))
+
+
+def _wide(x: Array) -> Any:
+    return np.float64 if x.dtype == np.float64 else np.float32
+
+
+def _launch(source: str, name: str, pass_over: Array, *args: Any) -> None:
+    if pass_over.size:
+        kernel(f"elementwise/{source}.cu", name, pass_over)((_blocks(pass_over),), (THREADS,), args)
+
+
+def _blocks(pass_over: Array) -> int:
+    """As many as give each thread a pack."""
+    return min(MOST_BLOCKS, -(-pass_over.nbytes // (PACK * THREADS)))

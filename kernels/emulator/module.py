@@ -15,7 +15,7 @@ import numpy as np
 from tinyseg.errors import ArgumentError, DTypeError
 from tinyseg.kernels.jit import get_num_threads
 
-from ..source import Signature, read_source
+from ..source import Budget, Signature, read_source
 from .arguments import Buffer, GuardedMemory, Parameter, check
 from .build import MODES, build_kernels, build_runtime, guards
 from .findings import Finding, KernelError, Place, places, reports
@@ -91,7 +91,8 @@ class Module:
     """CUDA C++ sources, compiled when a kernel of theirs is first called in a mode, and kept on disk.
 
     `defines` are macros: `{"TYPE": "float"}` is `-DTYPE=float`. Kernels are `extern "C"`, or templates that
-    `name_expressions` instantiates. `mode` overrules the setting of `using`.
+    `name_expressions` instantiates. `mode` overrules the setting of `using`. With `declared` the macros must be among
+    the combinations that the source's lines `// nvrtc:` list, those that NVRTC is given in the tests.
     **Raises** ArgumentError for a macro of one capital letter, the name of a template parameter in NVRTC's own headers;
     DataError for a source that is not there; DeviceError without g++; KernelError if it does not compile.
     """
@@ -105,6 +106,7 @@ class Module:
         text: str | None = None,
         name: str = "kernel.cu",
         runtime_options: Sequence[str] = (),
+        declared: bool = False,
     ) -> None:
         if bool(paths) == (text is not None):
             raise ArgumentError("Module: give either the paths of sources or `text`")
@@ -116,7 +118,11 @@ class Module:
         self.source = read_source(*paths, text=text, name=name)
         self.name = ", ".join(pathlib.Path(path).name for path in paths) or name
         self.mode = mode
-        self._defines = [f"-D{key}={value}" for key, value in sorted((defines or {}).items())]
+        self.defines = tuple(sorted((key, str(value)) for key, value in (defines or {}).items()))
+        if declared and self.defines not in {variant.defines for variant in self.source.variants}:
+            macros = " ".join("=".join(pair) for pair in self.defines)
+            raise ArgumentError(f"{self.name}: it is launched with {macros or 'no macros'}, which no `// nvrtc:` lists")
+        self._options = [f"-D{key}={value}" for key, value in self.defines]
         self._signatures = self._exported(name_expressions)
         self._runtime_options = tuple(runtime_options)
         self._libraries: dict[str, _Library] = {}
@@ -145,6 +151,10 @@ class Module:
         """The names of a kernel's parameters, as its declaration gives them."""
         return self._signatures[name].parameters
 
+    def budget(self, name: str) -> Budget | None:
+        """What the comment above a kernel allows it."""
+        return self._signatures[name].budget
+
     def library(self, mode: str) -> _Library:
         """The compiled module."""
         if mode not in self._libraries:
@@ -155,7 +165,7 @@ class Module:
             )
             head = 'extern "C" EMULATOR_EXPORT const emulator::Kernel emulator_kernels[]'
             table = f'#line 1 "the table of kernels"\n{head} = {{\n{entries}}};\n'
-            path = build_kernels(self.source.for_gcc() + table, mode, self._defines, runtime, self.name)
+            path = build_kernels(self.source.for_gcc() + table, mode, self._options, runtime, self.name)
             machine = _runtime(runtime)  # first: the module finds it by its name
             loaded = ctypes.CDLL(str(path))
             array = (_Kernel * len(self._signatures)).in_dll(loaded, "emulator_kernels")
@@ -206,6 +216,8 @@ class Function:
         if mode == "fast" and blocks * math.prod(block3) >= WORTH_THREADS:
             launch.cpu_threads = min(get_num_threads(), blocks, MOST_CPU_THREADS)
         complete, found, costs = _run(library.runtime, launch)
+        for profile in active_profiles:
+            profile.note(self.name, math.prod(block3), shared_mem, self.module.source, self.module.defines)
         self._judge(complete, found, costs, library.path, names)
         layout.copy_back()
 
@@ -226,6 +238,12 @@ class Function:
                 else f"a block has at most {MOST_THREADS}"
             )
             raise ArgumentError(f"{self.name}: block {sizes[1]} has {threads} threads; {limit}")
+        budget = self.module.budget(self.name)
+        if budget and (threads > budget.threads or shared > budget.shared):
+            raise ArgumentError(
+                f"{self.name}: {threads} threads and {shared} bytes of dynamic shared memory are over its budget, the "
+                f"{budget.threads} threads and {budget.shared} bytes that stand above it"
+            )
         if not 0 <= shared <= min(self.max_dynamic_shared_size_bytes, MOST_SHARED):
             raise ArgumentError(
                 f"{self.name}: shared_mem must be 0 to {self.max_dynamic_shared_size_bytes} bytes, got {shared}; up to "

@@ -3,6 +3,9 @@
 A GPU moves global memory in sectors of 32 bytes: a warp that reads 32 neighbouring floats needs 4 of them, one that
 reads every 32nd float needs 32. Shared memory has 32 banks; lanes that want different words of one bank wait for each
 other. Both are counted exactly from the addresses; caches and time are not modelled.
+
+Beside them, where NVRTC is installed: the registers and the shared memory that each kernel takes on each architecture,
+and how much of a multiprocessor its blocks can fill for that (`nvrtc.py`).
 """
 
 from __future__ import annotations
@@ -11,10 +14,14 @@ import contextlib
 import ctypes
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
+from tinyseg.errors import DeviceError
+
+from ..source import Defines, Source
 from .findings import Place
 
-__all__ = ["LineCost", "Profile", "Row", "active_profiles", "profile"]
+__all__ = ["LineCost", "Profile", "Row", "Use", "active_profiles", "profile"]
 
 
 class LineCost(ctypes.Structure):
@@ -51,11 +58,45 @@ class Row:
         return self.transactions / self.requests
 
 
+class Use(NamedTuple):
+    """What a launched kernel takes of a multiprocessor of an architecture."""
+
+    kernel: str
+    architecture: int
+    threads: int  # of a block
+    registers: int
+    spills: int
+    shared: int  # bytes of a block, static and dynamic
+    occupancy: float
+
+
 @dataclass
 class Profile:
-    """The rows of all kernels that were launched; printed as a table."""
+    """The rows of all kernels that were launched; printed as two tables."""
 
     rows: list[Row] = field(default_factory=list)
+    launches: dict[tuple[str, int, int], tuple[Source, Defines]] = field(default_factory=dict)
+
+    def note(self, kernel: str, threads: int, shared: int, source: Source, defines: Defines) -> None:
+        """Remember a launch: blocks of `threads`, `shared` bytes of dynamic shared memory."""
+        self.launches[kernel, threads, shared] = source, defines
+
+    def uses(self) -> list[Use]:
+        """Registers, spills, shared memory and occupancy of each launched kernel on each architecture.
+
+        **Raises** DeviceError without NVRTC.
+        """
+        from .. import nvrtc
+
+        found = []
+        for (kernel, threads, dynamic), (source, defines) in self.launches.items():
+            least = min((v.architecture for v in source.variants if v.defines == defines), default=75)
+            for architecture in (a for a in nvrtc.ARCHITECTURES if a >= least):
+                taken = nvrtc.compile_source(source, defines, architecture)[1][kernel]
+                shared = taken.shared + dynamic
+                share = nvrtc.occupancy(architecture, threads, taken.registers, shared)
+                found.append(Use(kernel, architecture, threads, taken.registers, taken.spills, shared, share))
+        return found
 
     def add(self, kernel: str, costs: list[LineCost], where: dict[int, Place]) -> None:
         """Count one launch."""
@@ -90,7 +131,22 @@ class Profile:
                 f"{r.kernel:20} {at:32} {r.memory:6} {r.access:6} {r.size:5} {r.requests:9} {r.per_request:11.2f} "
                 f"{r.ideal / r.requests:6.2f}"
             )
-        return "\n".join(lines)
+        return "\n".join([*lines, "", *self._table_of_uses()])
+
+    def _table_of_uses(self) -> list[str]:
+        try:
+            uses = self.uses()
+        except DeviceError as error:
+            return [f"no registers, no occupancy: {error}"]
+        lines = [
+            f"{'kernel':20} {'arch':>6} {'threads':>8} {'registers':>10} {'spills':>7} {'shared':>7} {'occupancy':>10}"
+        ]
+        for u in uses:
+            lines.append(
+                f"{u.kernel:20} {'sm_' + str(u.architecture):>6} {u.threads:8} {u.registers:10} {u.spills:7} "
+                f"{u.shared:7} {u.occupancy:10.0%}"
+            )
+        return lines
 
 
 active_profiles: list[Profile] = []

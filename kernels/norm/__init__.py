@@ -21,8 +21,8 @@ __all__ = ["grad", "grad_eval", "group_norm", "group_norm_grad", "moments", "nor
 def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and biased variance of each channel over batch and space: μ = Σ x / M, σ² = Σ (x − μ)² / M.
 
-    Accumulated in float64 around each plane's own mean, so that a large common offset does not cancel the
-    variance. Both are NaN for an empty batch.
+    Accumulated in float64 around each plane's own mean, on a GPU in float32 (float64 for float64) around one of the
+    values, so that a large common offset does not cancel the variance. Both are NaN for an empty batch.
     """
     return backend(__name__, x).moments(_planes(native(x)))
 
@@ -79,7 +79,7 @@ def grad_eval(
 def group_norm(
     x: np.ndarray, weight: np.ndarray | None, bias: np.ndarray | None, eps: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(y, μ, σ²), μ and σ² (biased) over the last two axes, accumulated in float64."""
+    """(y, μ, σ²), μ and σ² (biased) over the last two axes, accumulated as those of `moments`."""
     wide = native(x)
     affine = _affine(wide, weight, bias)
     y, mean, var = backend(__name__, x).group_norm(wide, *affine, eps)
@@ -106,12 +106,13 @@ def _planes(x: np.ndarray) -> np.ndarray:
 
 
 def _vectors(x: np.ndarray, mean: np.ndarray, rstd: np.ndarray, weight: np.ndarray | None, bias: np.ndarray | None):
-    """The four per-channel vectors in x's type; no weight is 1, no bias is 0."""
-    channels = x.shape[1]
-    w = np.ones_like(x, shape=channels) if weight is None else weight
-    vectors = mean, rstd, w, np.zeros_like(x, shape=channels) if bias is None else bias
+    """The four vectors: statistics in the type that computes, weight and bias in x's own; no weight is 1, no bias 0."""
+    channels, wide = x.shape[1], np.promote_types(x.dtype, np.float32)
+    w = np.ones_like(x, shape=channels) if weight is None else narrow(weight, x)
+    b = np.zeros_like(x, shape=channels) if bias is None else narrow(bias, x)
+    vectors = mean.astype(wide, copy=False), rstd.astype(wide, copy=False), w, b
     assert all(v.shape == (channels,) for v in vectors), ([v.shape for v in vectors], x.shape)
-    return tuple(native(narrow(v, x)) for v in vectors)
+    return tuple(map(native, vectors))
 
 
 def _affine(x: np.ndarray, weight: np.ndarray | None, bias: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:

@@ -11,6 +11,7 @@ one plane.
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ from ..backend import backend, narrow, native
 
 __all__ = [
     "PoolGeometry", "adaptive_avg_adjoint", "adaptive_avg_forward", "adaptive_max_forward", "avg_adjoint",
-    "avg_forward", "gather", "max_forward", "output_size", "scatter",
+    "avg_forward", "gather", "max_forward", "output_size", "put", "scatter",
 ]  # fmt: skip
 
 Pair = tuple[int, int]
@@ -75,13 +76,19 @@ def adaptive_max_forward(x: np.ndarray, size: Pair) -> tuple[np.ndarray, np.ndar
 def gather(x: np.ndarray, indices: np.ndarray) -> np.ndarray:
     """y[n, c, o] = x[n, c, indices[n, c, o]], the plane of x read as one row; place −1 reads 0."""
     assert x.shape[:-2] == indices.shape[:-2], (x.shape, indices.shape)
-    return narrow(backend(__name__, x).gather(native(x), np.ascontiguousarray(indices)), x)
+    return narrow(backend(__name__, x).gather(native(x), native(indices)), x)
 
 
 def scatter(gy: np.ndarray, indices: np.ndarray, input_size: Pair) -> np.ndarray:
     """Adjoint of `gather`: every gy is added to the pixel of its place, in order, so sums repeat bit for bit."""
     assert gy.shape == indices.shape, (gy.shape, indices.shape)
-    return narrow(backend(__name__, gy).scatter(native(gy), np.ascontiguousarray(indices), input_size), gy)
+    return narrow(backend(__name__, gy).scatter(native(gy), native(indices), input_size), gy)
+
+
+def put(x: np.ndarray, indices: np.ndarray, size: Pair) -> np.ndarray:
+    """Zeros with every x put at its place; of several with one place the last stays."""
+    assert x.shape == indices.shape, (x.shape, indices.shape)
+    return narrow(backend(__name__, x).put(native(x), native(indices), size), x)
 
 
 def avg_forward(
@@ -120,10 +127,11 @@ def adaptive_avg_adjoint(gy: np.ndarray, input_size: Pair) -> np.ndarray:
     return narrow(backend(__name__, gy).adaptive_avg_adjoint(native(gy), input_size), gy)
 
 
+@functools.lru_cache(256)
 def divisors(
     size: tuple[int, ...], geometry: PoolGeometry, count_include_pad: bool, divisor_override: int | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The divisor of window (oh, ow) as a product by_row[oh] · by_column[ow], two int64 vectors.
+    """The divisor of window (oh, ow) as a product by_row[oh] · by_column[ow], two int64 vectors, not to be changed.
 
     A window counts its pixels, and with `count_include_pad` those of the padding too, but never what
     `ceil_mode` lets hang over beyond the padding.

@@ -47,6 +47,13 @@ def scatter(gy: np.ndarray, indices: np.ndarray, input_size: Pair) -> np.ndarray
     return gx
 
 
+def put(x: np.ndarray, indices: np.ndarray, size: Pair) -> np.ndarray:
+    """See `kernels.pool.put`."""
+    y = np.zeros((*x.shape[:-2], *size), x.dtype)
+    _put(_flat_planes(x), _flat_planes(indices), _flat_planes(y))
+    return y
+
+
 def avg_forward(x: np.ndarray, geometry: PoolGeometry, by_row: np.ndarray, by_column: np.ndarray) -> np.ndarray:
     """See `kernels.pool.avg_forward`; the divisor of window (oh, ow) is by_row[oh] · by_column[ow]."""
     y = np.empty((*x.shape[:-2], len(by_row), len(by_column)), x.dtype)
@@ -256,6 +263,15 @@ def _scatter(gy, indices, gx):
             place = indices[plane, o]
             if place >= 0:
                 gx[plane, place] += gy[plane, o]
+
+
+@parallel
+def _put(x, indices, y):
+    for plane in prange(y.shape[0]):
+        for o in range(x.shape[1]):
+            place = indices[plane, o]
+            if place >= 0:
+                y[plane, place] = x[plane, o]
 
 
 @parallel

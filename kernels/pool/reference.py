@@ -74,6 +74,16 @@ def scatter(gy: np.ndarray, indices: np.ndarray, input_size: Pair) -> np.ndarray
     return gx
 
 
+def put(x: np.ndarray, indices: np.ndarray, size: Pair) -> np.ndarray:
+    """Write one value to one pixel."""
+    y = np.zeros((*x.shape[:-2], *size), x.dtype)
+    for *plane, oh, ow in np.ndindex(indices.shape):
+        place = indices[(*plane, oh, ow)]
+        if place >= 0:
+            y[(*plane, place // size[1], place % size[1])] = x[(*plane, oh, ow)]
+    return y
+
+
 def divisor(
     place: Pair, size: Pair, geometry: PoolGeometry, count_include_pad: bool, divisor_override: int | None
 ) -> int:

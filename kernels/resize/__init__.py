@@ -18,7 +18,7 @@ from ..backend import backend, narrow, native
 
 __all__ = [
     "Rows", "Taps", "adjoint", "bicubic_taps", "bilinear_taps", "nearest_exact_taps", "nearest_taps",
-    "resize",
+    "resize", "taps_of",
 ]  # fmt: skip
 
 CUBIC = -0.75  # the free parameter of bicubic interpolation: PyTorch's and OpenCV's choice
@@ -58,7 +58,7 @@ def nearest_taps(in_size: int, out_size: int, scale: float | None = None, dtype:
     wide: Any = np.float64 if dtype == np.float64 else np.float32
     position = np.arange(out_size).astype(wide) * wide(_ratio(in_size, out_size, scale))
     index = np.floor(position.astype(np.float32)).astype(np.int64)
-    return _taps(in_size, np.minimum(index, in_size - 1)[:, None], np.ones((out_size, 1)))
+    return taps_of(in_size, np.minimum(index, in_size - 1)[:, None], np.ones((out_size, 1)))
 
 
 @functools.lru_cache(256)
@@ -67,7 +67,7 @@ def nearest_exact_taps(in_size: int, out_size: int, scale: float | None = None, 
     wide: Any = np.float64 if dtype == np.float64 else np.float32
     position = (np.arange(out_size) + 0.5) * float(wide(_ratio(in_size, out_size, scale)))
     index = np.floor(position.astype(np.float32)).astype(np.int64)
-    return _taps(in_size, np.minimum(index, in_size - 1)[:, None], np.ones((out_size, 1)))
+    return taps_of(in_size, np.minimum(index, in_size - 1)[:, None], np.ones((out_size, 1)))
 
 
 @functools.lru_cache(256)
@@ -84,7 +84,7 @@ def bilinear_taps(in_size: int, out_size: int, align_corners: bool, scale: float
     lower = np.minimum(position.astype(np.int64), in_size - 1)
     upper = np.minimum(lower + 1, in_size - 1)
     fraction = np.clip(position - lower, 0, 1)
-    return _taps(in_size, np.stack([lower, upper], 1), np.stack([1 - fraction, fraction], 1))
+    return taps_of(in_size, np.stack([lower, upper], 1), np.stack([1 - fraction, fraction], 1))
 
 
 @functools.lru_cache(256)
@@ -97,7 +97,7 @@ def bicubic_taps(in_size: int, out_size: int, align_corners: bool, scale: float 
     position = _positions(in_size, out_size, align_corners, scale)
     lower = np.floor(position).astype(np.int64)
     index = lower[:, None] + np.arange(-1, 3)
-    return _taps(in_size, index.clip(0, in_size - 1), cubic(position[:, None] - index))
+    return taps_of(in_size, index.clip(0, in_size - 1), cubic(position[:, None] - index))
 
 
 def cubic(t: Any) -> Any:
@@ -105,6 +105,16 @@ def cubic(t: Any) -> Any:
     t, a = abs(t), CUBIC
     inner, outer = ((a + 2) * t - (a + 3)) * t * t + 1, ((a * t - 5 * a) * t + 8 * a) * t - 4 * a
     return np.where(t <= 1, inner, outer * (t < 2))
+
+
+def taps_of(in_size: int, index: np.ndarray, weight: np.ndarray) -> Taps:
+    """Both forms of the matrix whose row d has `weight[d, t]` in column `index[d, t]`; weights 0 are left out."""
+    out_size = len(index)
+    output, tap = np.nonzero(weight)
+    index, weight = index[output, tap], weight[output, tap]
+    order = np.argsort(index, kind="stable")
+    by_input = _rows(in_size, index[order], output[order], weight[order])
+    return Taps(in_size, out_size, _rows(out_size, output, index, weight), by_input)
 
 
 def resize(x: np.ndarray, taps_h: Taps, taps_w: Taps) -> np.ndarray:
@@ -130,16 +140,6 @@ def _positions(in_size: int, out_size: int, align_corners: bool, scale: float | 
 def _ratio(in_size: int, out_size: int, scale: float | None) -> float:
     """Input pixels per output pixel."""
     return in_size / out_size if scale is None else 1 / scale
-
-
-def _taps(in_size: int, index: np.ndarray, weight: np.ndarray) -> Taps:
-    """Both forms of the matrix whose row d has `weight[d, t]` in column `index[d, t]`."""
-    out_size = len(index)
-    output, tap = np.nonzero(weight)
-    index, weight = index[output, tap], weight[output, tap]
-    order = np.argsort(index, kind="stable")
-    by_input = _rows(in_size, index[order], output[order], weight[order])
-    return Taps(in_size, out_size, _rows(out_size, output, index, weight), by_input)
 
 
 def _rows(size: int, row: np.ndarray, column: np.ndarray, weight: np.ndarray) -> Rows:

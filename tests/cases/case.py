@@ -46,10 +46,10 @@ class Case:
             return self.differentiable
         return tuple(i for i, a in enumerate(self.arrays()) if a.dtype.kind == "f")
 
-    def ours(self, arrays: Sequence[np.ndarray]) -> tuple[list[Any], list[Any]]:
-        """(leaves, outputs) of tinyseg; leaves own copies of the arrays."""
+    def ours(self, arrays: Sequence[np.ndarray], device: str = "cpu") -> tuple[list[Any], list[Any]]:
+        """(leaves, outputs) of tinyseg on a device; leaves own copies of the arrays."""
         varied = self.varied()
-        leaves = [ts.tensor(a, requires_grad=i in varied) for i, a in enumerate(arrays)]
+        leaves = [ts.tensor(a, device=device, requires_grad=i in varied) for i, a in enumerate(arrays)]
         return leaves, listed(self.function(ts, *leaves))
 
     def theirs(self, arrays: Sequence[np.ndarray]) -> tuple[list[Any], list[Any]]:

@@ -17,7 +17,7 @@ def norm_rows() -> None:
     """Batch normalisation; the running statistics are outputs, so that their update is checked as well."""
 
     def training(m: ModuleType, x: Any, w: Any = None, b: Any = None, **kwargs: Any) -> Any:
-        mean, var = m.zeros(x.shape[1], dtype=x.dtype), m.ones(x.shape[1], dtype=x.dtype)
+        mean, var = x.new_zeros(x.shape[1]), x.new_ones(x.shape[1])
         y = m.nn.functional.batch_norm(x, mean, var, w, b, training=True, **kwargs)
         return y, mean, var
 

@@ -66,6 +66,7 @@ def unet(
     workers: o.Workers = 1,
     threads: o.Threads = 0,
     device: t.Device = "cpu",
+    precision: t.Precision = "float32",
 ) -> int:
     """Train a U-Net. Ctrl-C stops cleanly; --resume goes on."""
     settings = dict(context.params)

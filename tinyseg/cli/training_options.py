@@ -58,4 +58,7 @@ LogEvery = Annotated[int, typer.Option(min=1, help="Steps between lines of the l
 Anomaly = Annotated[
     bool, typer.Option("--anomaly", help="Find the operation that gives the first NaN (slow).", rich_help_panel=RUN)
 ]
-Device = Annotated[str, typer.Option(help="cpu, cuda or cuda:N (CuPy).", rich_help_panel=MACHINE)]
+Device = Annotated[str, typer.Option(help="cpu, cuda or cuda:N (CuPy), emulated.", rich_help_panel=MACHINE)]
+Precision = Annotated[
+    str, typer.Option(help="Of products: float32, tf32 (GPU), float16, bfloat16.", rich_help_panel=MACHINE)
+]

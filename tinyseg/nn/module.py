@@ -29,7 +29,8 @@ class Parameter(Tensor):
     __slots__ = ()
 
     def __init__(self, data: Any, requires_grad: bool = True) -> None:
-        super().__init__(data.data if isinstance(data, Tensor) else np.asarray(data), requires_grad)
+        array = data.data if isinstance(data, Tensor) else data
+        super().__init__(array if hasattr(array, "dtype") else np.asarray(array), requires_grad)
 
     def __repr__(self) -> str:
         return "Parameter containing:\n" + super().__repr__()

@@ -12,6 +12,7 @@ import numpy as np
 
 from .. import random
 from ..backward import differentiate
+from ..casting import lowered, widened
 from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, ShapeError
 from ..kernels import elementwise as fused
@@ -196,6 +197,7 @@ def selu(input: Tensor, inplace: bool = False) -> Tensor:
 SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805
 
 
+@lowered
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
     """x where positive, else weight · x, with one weight, or one for each channel on axis 1.
 
@@ -285,6 +287,7 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     return Curve("gelu_tanh")(x)
 
 
+@widened
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """log(1 + e^(βx)) / β; x itself where βx is above `threshold`."""
     x = floating("softplus", input)
@@ -307,16 +310,19 @@ def tanh(input: Tensor) -> Tensor:
     return Tanh()(floating("tanh", input))
 
 
+@widened
 def softmax(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:
     """e^x_k / Σ_j e^x_j along axis `dim`, without overflow."""
     return _along_axis("softmax", Softmax, input, dim, dtype)
 
 
+@widened
 def log_softmax(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:
     """x_k - log Σ_j e^x_j along axis `dim`, without overflow."""
     return _along_axis("log_softmax", LogSoftmax, input, dim, dtype)
 
 
+@widened
 def softmin(input: Tensor, dim: int | None = None, dtype: Any = None) -> Tensor:
     """softmax(-x) along axis `dim`."""
     return _along_axis("softmin", Softmax, -tensor_arg("softmin", "input", input), dim, dtype)

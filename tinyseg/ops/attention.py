@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..backward import differentiate
+from ..casting import lowered
 from ..creation import zeros
 from ..devices import array_module
 from ..engine import Array, Op, Tensor
@@ -68,6 +69,7 @@ class AttentionGrad(Op):
         return differentiate(gradient, self.saved, cotangents)
 
 
+@lowered
 @in_float32
 def scaled_dot_product_attention(
     query: Tensor,

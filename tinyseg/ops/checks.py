@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..devices import array_module, device_of
-from ..engine import Tensor
+from ..engine import Tensor, autocast_type
 from ..errors import ArgumentError, BoundsError, DeviceError, DTypeError, ShapeError
 
 __all__ = [
@@ -171,7 +171,7 @@ def _common_type(caller: str, input: Tensor, other: Tensor) -> Any:
         if _rank(stays) >= max(_rank(a), _rank(b)):
             return stays
     elif is_float(a) and is_float(b):
-        if input.ndim:
+        if input.ndim and autocast_type() is None:
             raise DTypeError(f"{caller}: input is {a} but other is {b}; convert one with .to(dtype)")
         return DEFAULT_FLOAT if a.itemsize == b.itemsize else max(a, b, key=lambda dtype: dtype.itemsize)
     return a if is_float(a) else b if is_float(b) else np.result_type(a, b)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..casting import lowered
 from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, ShapeError
 from ..kernels import conv2d as kernel
@@ -93,6 +94,7 @@ class Conv2dWeight(Op):
         return gx, Conv2d(self.geometry)(x, ggw, None) if self.needs[1] else None
 
 
+@lowered
 def conv2d(
     input: Tensor,
     weight: Tensor,
@@ -137,6 +139,7 @@ def conv2d(
     return _batched(input, lambda x: op(geometry)(x, weight, bias))
 
 
+@lowered
 def conv_transpose2d(
     input: Tensor,
     weight: Tensor,

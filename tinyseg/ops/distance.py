@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..casting import widened
 from ..devices import array_module
 from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, ShapeError
@@ -46,6 +47,7 @@ class PNorm(Op):
         return reshape(gy, kept) * share
 
 
+@widened
 @in_float32
 def normalize(input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out: None = None) -> Tensor:
     """x / max(‖x‖_p, eps) with the norm along axis `dim` (or over several).
@@ -75,6 +77,7 @@ def p_norm(caller: str, input: Tensor, p: float, dim: Any, keepdim: bool) -> Ten
     return PNorm(float(p), over, keepdim)(x)
 
 
+@widened
 def norm(
     input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, out: None = None, dtype: Any = None
 ) -> Tensor:
@@ -102,6 +105,7 @@ def vector_norm_of(caller: str, input: Tensor, p: Any, dim: Any, keepdim: bool, 
     return p_norm(caller, wide(x), p, over, keepdim).to(x.dtype)
 
 
+@widened
 @in_float32
 def dist(input: Tensor, other: Tensor, p: float = 2.0) -> Tensor:
     """‖input - other‖_p over all elements of what they broadcast to."""
@@ -136,6 +140,7 @@ class Cdist(Op):
         )
 
 
+@widened
 @in_float32
 def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str | None = None) -> Tensor:
     """The distances ‖x1_i - x2_j‖_p of all pairs of vectors; `compute_mode` is accepted, and always the exact one used.
@@ -159,6 +164,7 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str | None = Non
     return p_norm("cdist", unsqueeze(x1, -2) - unsqueeze(x2, -3), p, -1, keepdim=False)
 
 
+@widened
 @in_float32
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """x1 · x2 / (max(‖x1‖, eps) max(‖x2‖, eps)) along axis `dim`.
@@ -177,6 +183,7 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     return sum((a / na) * (b / nb), dim)
 
 
+@widened
 @in_float32
 def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
     """‖x1 - x2 + eps‖_p along the last axis.
@@ -188,6 +195,7 @@ def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6,
     return p_norm("pairwise_distance", x1 - x2 + eps, p, -1, keepdim)
 
 
+@widened
 @in_float32
 def cosine_embedding_loss(
     input1: Tensor,

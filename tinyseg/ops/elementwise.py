@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..casting import widened
 from ..devices import array_module, device_of, is_on, names_device, to_device
 from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, DTypeError
@@ -320,6 +321,7 @@ def remainder(input: Any, other: Any) -> Tensor:
     return Remainder("floor")(*divisible("remainder", *operands("remainder", input, other)))
 
 
+@widened
 @in_float32
 def pow(input: Any, exponent: Any) -> Tensor:
     """input ^ exponent; either may be a number."""
@@ -341,11 +343,13 @@ def neg(input: Tensor) -> Tensor:
     return Neg()(x)
 
 
+@widened
 def exp(input: Tensor) -> Tensor:
     """e ^ input."""
     return Exp()(floating("exp", input))
 
 
+@widened
 def log(input: Tensor) -> Tensor:
     """Natural logarithm; -inf at 0, NaN below."""
     return Log()(floating("log", input))
@@ -356,6 +360,7 @@ def sqrt(input: Tensor) -> Tensor:
     return Sqrt()(floating("sqrt", input))
 
 
+@widened
 @in_float32
 def rsqrt(input: Tensor) -> Tensor:
     """1 / sqrt(input)."""
@@ -367,6 +372,7 @@ def square(input: Tensor) -> Tensor:
     return pow(input, 2)
 
 
+@widened
 def reciprocal(input: Tensor) -> Tensor:
     """1 / input."""
     return div(1.0, input)

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from ..backward import differentiate
+from ..casting import widened
 from ..devices import array_module, special
 from ..engine import Array, Op, Tensor
 from ..errors import DTypeError
@@ -221,23 +222,27 @@ class Round(Op):
         return gy * 0.0
 
 
+@widened
 @in_float32
 def log1p(input: Tensor) -> Tensor:
     """log(1 + input), exact near 0."""
     return Log1p()(floating("log1p", input))
 
 
+@widened
 @in_float32
 def expm1(input: Tensor) -> Tensor:
     """e ^ input - 1, exact near 0."""
     return Expm1()(floating("expm1", input))
 
 
+@widened
 def log2(input: Tensor) -> Tensor:
     """Logarithm to the base 2."""
     return LogOf(2)(floating("log2", input))
 
 
+@widened
 def log10(input: Tensor) -> Tensor:
     """Logarithm to the base 10."""
     return LogOf(10)(floating("log10", input))
@@ -254,6 +259,7 @@ def erf(input: Tensor) -> Tensor:
     return Erf()(floating("erf", input))
 
 
+@widened
 @in_float32
 def tan(input: Tensor) -> Tensor:
     """Tangent of an angle in radians."""
@@ -266,12 +272,14 @@ def atan(input: Tensor) -> Tensor:
     return Atan()(floating("atan", input))
 
 
+@widened
 @in_float32
 def asin(input: Tensor) -> Tensor:
     """The angle in radians, between -π/2 and π/2, whose sine is input; NaN outside [-1, 1]."""
     return Arcsine()(floating("asin", input))
 
 
+@widened
 @in_float32
 def acos(input: Tensor) -> Tensor:
     """The angle in radians, between 0 and π, whose cosine is input; NaN outside [-1, 1]."""
@@ -285,11 +293,13 @@ def atan2(input: Tensor, other: Tensor) -> Tensor:
     return Atan2()(floating("atan2", a), floating("atan2", b))
 
 
+@widened
 def sinh(input: Tensor) -> Tensor:
     """Hyperbolic sine, (e^x - e^-x) / 2."""
     return Hyperbolic()(floating("sinh", input))
 
 
+@widened
 def cosh(input: Tensor) -> Tensor:
     """Hyperbolic cosine, (e^x + e^-x) / 2."""
     return Hyperbolic(cosine=True)(floating("cosh", input))

@@ -12,7 +12,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
-from ..engine import Tensor
+from ..engine import Tensor, autocasting
 from .checks import is_float
 
 __all__ = ["in_float32", "is_half", "sum_type", "with_numbers"]
@@ -45,7 +45,8 @@ def in_float32(function: Callable[P, R]) -> Callable[P, R]:
         if len(given) != 1 or not is_half(half := given.pop()):
             return function(*args, **kwargs)
         wide: Any = functools.partial(_cast, np.float32)
-        return _cast(half, function(*map(wide, args), **{k: wide(v) for k, v in kwargs.items()}))
+        with autocasting(None):
+            return _cast(half, function(*map(wide, args), **{k: wide(v) for k, v in kwargs.items()}))
 
     return run
 

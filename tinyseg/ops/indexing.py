@@ -6,6 +6,7 @@ index_add, gather and its adjoint. Places that are named several times are summe
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Iterator
 from typing import Any
@@ -15,8 +16,8 @@ import numpy as np
 from ..devices import array_module
 from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, BoundsError, DTypeError, ShapeError
+from ..kernels import scatter as kernel
 from .checks import axis, check_broadcast, integer, tensor_arg
-from .halves import sum_type
 
 Shape = tuple[int, ...]
 FULL = slice(None)
@@ -42,13 +43,11 @@ class Scatter(Op):
     shape: Shape
 
     def forward(self, x: Array) -> Array:
-        xp = array_module(x)
-        y = xp.zeros(self.shape, sum_type(x.dtype))
-        if _is_basic(self.index):
-            y[self.index] = x
-        else:
-            xp.add.at(y, self.index, x)
-        return y.astype(x.dtype, copy=False)
+        if not _is_basic(self.index):
+            return kernel.add_at(x, self.index, self.shape)
+        y = array_module(x).zeros(self.shape, x.dtype)
+        y[self.index] = x
+        return y
 
     def backward(self, gy: Tensor) -> Tensor:
         return GetItem(self.index)(gy)
@@ -69,25 +68,16 @@ class IndexSelect(Op):
 
 
 class IndexAdd(Op):
-    """y = zeros with the slices of x added at `index` along an axis; adjoint: IndexSelect
-
-    The indices are sorted and each run of equal ones summed: the same order at every call, and no atomics.
-    """
+    """y = zeros with the slices of x added at `index` along an axis; adjoint: IndexSelect"""
 
     index: Array
     axis: int
     size: int
 
     def forward(self, x: Array) -> Array:
-        xp = array_module(x)
-        y = xp.zeros((*x.shape[: self.axis], self.size, *x.shape[self.axis + 1 :]), x.dtype)
-        if self.index.size == 0:
-            return y
-        order = xp.argsort(self.index, kind="stable")
-        places, starts = xp.unique(self.index[order], return_index=True)
-        x, at = x.take(order, axis=self.axis), (FULL,) * self.axis + (places,)
-        y[at] = xp.add.reduceat(x, starts, axis=self.axis, dtype=sum_type(x.dtype))
-        return y
+        before, behind = x.shape[: self.axis], x.shape[self.axis + 1 :]
+        slices = x.reshape(math.prod(before), self.index.size, math.prod(behind))
+        return kernel.add_slices(slices, self.index, self.size).reshape(*before, self.size, *behind)
 
     def backward(self, gy: Tensor) -> Tensor:
         return IndexSelect(self.index, self.axis)(gy)
@@ -115,10 +105,7 @@ class GatherAdjoint(Op):
     shape: Shape
 
     def forward(self, x: Array) -> Array:
-        xp = array_module(x)
-        y = xp.zeros(self.shape, sum_type(x.dtype))
-        xp.add.at(y, places_along(self.index, self.axis), x)
-        return y.astype(x.dtype, copy=False)
+        return kernel.add_at(x, places_along(self.index, self.axis), self.shape)
 
     def backward(self, gy: Tensor) -> Tensor:
         return Gather(self.index, self.axis)(gy)
@@ -126,9 +113,9 @@ class GatherAdjoint(Op):
 
 def places_along(index: Array, place: int) -> tuple[Array, ...]:
     """NumPy's index for `index` along one axis and every element along the others."""
-    places: list[Any] = list(array_module(index).ogrid[tuple(slice(n) for n in index.shape)])
-    places[place] = index
-    return tuple(places)
+    xp, axes = array_module(index), index.ndim
+    steps = [xp.arange(n).reshape((1,) * i + (n,) + (1,) * (axes - 1 - i)) for i, n in enumerate(index.shape)]
+    return (*steps[:place], index, *steps[place + 1 :])
 
 
 def _cropped(x: Array, index: Array, axis: int) -> Array:

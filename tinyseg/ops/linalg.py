@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..casting import lowered
 from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..kernels import matmul as kernel
@@ -58,6 +59,7 @@ class Linear(Op):
         return gx, gw, SumTo(gy.shape[1:])(gy) if self.needs[2] else None
 
 
+@lowered
 def matmul(input: Any, other: Any) -> Tensor:
     """input @ other: vectors, matrices, or batches of matrices whose leading axes broadcast."""
     a = tensor_arg("matmul", "input", Tensor(input) if isinstance(input, np.ndarray) else input)
@@ -79,6 +81,7 @@ def _leads_broadcast(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
     return all(m == n or 1 in (m, n) for m, n in zip(reversed(a), reversed(b), strict=False))
 
 
+@lowered
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """y = input weightᵀ + bias.
 
@@ -116,16 +119,19 @@ def _product(caller: str, name: str, a: Tensor, b: Tensor) -> Tensor:
     return matmul(a, b)
 
 
+@lowered
 def mm(input: Tensor, mat2: Tensor) -> Tensor:
     """The product of two matrices, (N, K) and (K, M)."""
     return _product("mm", "mat2", *_shaped("mm", input=(input, 2), mat2=(mat2, 2)))
 
 
+@lowered
 def bmm(input: Tensor, mat2: Tensor) -> Tensor:
     """The products of two batches of matrices, (B, N, K) and (B, K, M)."""
     return _product("bmm", "mat2", *_shaped("bmm", input=(input, 3), mat2=(mat2, 3)))
 
 
+@lowered
 def mv(input: Tensor, vec: Tensor) -> Tensor:
     """The product of a matrix (N, K) and a vector (K,)."""
     return _product("mv", "vec", *_shaped("mv", input=(input, 2), vec=(vec, 1)))
@@ -187,6 +193,7 @@ def inner(input: Tensor, other: Tensor) -> Tensor:
     return tensordot(input, other, ([-1], [-1]))
 
 
+@lowered
 @in_float32
 def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """beta · input + alpha · mat1 @ mat2; input broadcasts to the product, and with beta 0 is not looked at."""
@@ -194,6 +201,7 @@ def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: 
     return _added("addmm", input, _product("addmm", "mat1, mat2", a, b), beta, alpha)
 
 
+@lowered
 @in_float32
 def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """beta · input + alpha · batch1 @ batch2; input broadcasts to the products, and with beta 0 is not looked at."""

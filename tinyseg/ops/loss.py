@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from ..backward import differentiate
+from ..casting import widened
 from ..devices import array_module
 from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, BoundsError, DTypeError, ShapeError
@@ -81,6 +82,7 @@ def _one_hot(target: Array, x: Tensor) -> Array:
     return (target[:, None] == xp.arange(x.shape[1])[:, None]).astype(x.dtype)
 
 
+@widened
 @in_float32
 def cross_entropy(
     input: Tensor,
@@ -191,6 +193,7 @@ def _checked_target(caller: str, target: Tensor, shape: tuple[int, ...], classes
     return values
 
 
+@widened
 @in_float32
 def nll_loss(
     input: Tensor,
@@ -217,6 +220,7 @@ def nll_loss(
     return _weighted_mean(losses, w) if reduction == "mean" else reduced("nll_loss", losses, reduction)
 
 
+@widened
 @in_float32
 def focal_loss(
     input: Tensor,
@@ -249,6 +253,7 @@ def focal_loss(
     return reduced("focal_loss", reshape(losses, *lead), reduction)
 
 
+@widened
 @in_float32
 def sigmoid_focal_loss(
     inputs: Tensor, targets: Tensor, alpha: float = 0.25, gamma: float = 2.0, reduction: str = "none"
@@ -272,6 +277,7 @@ def sigmoid_focal_loss(
     return reduced(caller, losses, reduction)
 
 
+@widened
 @in_float32
 def dice_loss(
     input: Tensor,

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..backward import differentiate
+from ..casting import beside, widened
 from ..devices import array_module
 from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, ShapeError
@@ -248,6 +249,7 @@ def batch_norm(
     **Shapes** input (N, C, ...); all others (C,). **Raises** ShapeError, ArgumentError, DTypeError.
     **Source** Ioffe & Szegedy 2015, algorithm 1.
     """
+    weight, bias = beside(input, weight, bias)
     same_kind("batch_norm", input=input, weight=weight, bias=bias)
     if input.shape == (0,):  # PyTorch lets an empty vector pass: there is nothing to normalise
         return alias(input)
@@ -287,6 +289,7 @@ def instance_norm(
     **Shapes** input (N, C, ...); all others (C,). **Raises** ShapeError, ArgumentError, DTypeError.
     **Source** Ulyanov, Vedaldi & Lempitsky 2016.
     """
+    weight, bias = beside(input, weight, bias)
     same_kind("instance_norm", input=input, weight=weight, bias=bias)
     numbers("instance_norm", eps=eps)
     vectors = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
@@ -304,6 +307,7 @@ def instance_norm(
     return y
 
 
+@widened
 def group_norm(
     input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
 ) -> Tensor:
@@ -326,6 +330,7 @@ def group_norm(
     return GroupNorm(eps, view)(input, weight, bias)
 
 
+@widened
 def layer_norm(
     input: Tensor,
     normalized_shape: Any,
@@ -345,6 +350,7 @@ def layer_norm(
     return GroupNorm(eps, (rows, 1, math.prod(shape), 1))(input, weight, bias)
 
 
+@widened
 @in_float32
 def rms_norm(input: Tensor, normalized_shape: Any, weight: Tensor | None = None, eps: float | None = None) -> Tensor:
     """y = weight x / √(mean x² + eps) with the mean over the last axes, those of `normalized_shape`.

@@ -1,8 +1,4 @@
-"""Padding: what stands around a Tensor's last axes; its adjoint crops.
-
-Zeros (or another number) are an op of their own. The three other modes only repeat elements that are there, so each is
-a selection along its axis, with the selection's adjoint.
-"""
+"""Padding: what stands around a Tensor's last axes, and its adjoint."""
 
 from __future__ import annotations
 
@@ -10,29 +6,40 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from ..devices import array_module
 from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, DTypeError, ShapeError
+from ..kernels import pad as kernel
 from .checks import tensor_arg
-from .indexing import GetItem, IndexSelect
 
 MODES = ("constant", "reflect", "replicate", "circular")
+Widths = tuple[tuple[int, int], ...]
 
 
 class Pad(Op):
-    """y = x with `value` around it, `widths` = (before, after) for each axis; adjoint: crop"""
+    """y = x with `widths` = (before, after) around each axis, filled as `mode` says; adjoint (value 0): PadAdjoint"""
 
-    widths: tuple[tuple[int, int], ...]
-    value: float
+    widths: Widths
+    mode: str
+    value: float = 0.0
 
     def forward(self, x: Array) -> Array:
-        return array_module(x).pad(x, self.widths, constant_values=self.value)
+        return kernel.pad(x, self.widths, self.mode, self.value)
 
     def backward(self, gy: Tensor) -> Tensor:
-        inner = tuple(slice(before, n - after) for (before, after), n in zip(self.widths, gy.shape, strict=True))
-        return GetItem(inner)(gy)
+        return PadAdjoint(self.widths, self.mode)(gy)
+
+
+class PadAdjoint(Op):
+    """y = each element of x added to the one that it is a copy of; adjoint: Pad"""
+
+    widths: Widths
+    mode: str
+
+    def forward(self, x: Array) -> Array:
+        return kernel.adjoint(x, self.widths, self.mode)
+
+    def backward(self, gy: Tensor) -> Tensor:
+        return Pad(self.widths, self.mode)(gy)
 
 
 def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
@@ -51,13 +58,17 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
         n = x.shape[place]
         if n + before + after < 0 or (mode != "constant" and n == 0 and (before, after) != (0, 0)):
             raise ShapeError(f"pad: widths {(before, after)} leave nothing of axis {place} of size {n}")
-    if mode == "constant" or not any(w for pair in widths for w in pair):
-        return _pad_constant(x, widths, value or 0.0)
-    for place, (before, after) in enumerate(widths):
         if (before, after) != (0, 0):
-            source = _source_index(mode, x.shape[place], before, after)
-            x = IndexSelect(array_module(x.data).asarray(source), place)(x)
-    return x
+            _check_repeats(mode, n, before, after)
+    return Pad(tuple(widths), mode, value or 0.0)(x)
+
+
+def _check_repeats(mode: str, n: int, before: int, after: int) -> None:
+    if mode == "reflect" and max(before, after) >= n:
+        raise ShapeError(f"pad: mode 'reflect' needs widths below the axis size {n}, got {(before, after)}")
+    kept = n - max(-before, 0) - max(-after, 0)
+    if mode == "circular" and max(before, after) > kept:
+        raise ShapeError(f"pad: mode 'circular' needs widths up to the axis size {kept}, got {(before, after)}")
 
 
 def _widths(x: Tensor, pad: Any) -> list[tuple[int, int]]:
@@ -69,26 +80,3 @@ def _widths(x: Tensor, pad: Any) -> list[tuple[int, int]]:
     if len(flat) % 2 or len(flat) // 2 > x.ndim:
         raise ArgumentError(f"pad: expected (before, after) pairs for at most {x.ndim} axes, got pad {tuple(flat)}")
     return [(0, 0)] * (x.ndim - len(flat) // 2) + [(flat[i], flat[i + 1]) for i in range(len(flat) - 2, -1, -2)]
-
-
-def _pad_constant(x: Tensor, widths: list[tuple[int, int]], value: float) -> Tensor:
-    if any(w < 0 for pair in widths for w in pair):
-        ends = [(max(-b, 0), n - max(-a, 0)) for (b, a), n in zip(widths, x.shape, strict=True)]
-        x = GetItem(tuple(slice(i, j) for i, j in ends))(x)
-    outer = tuple((max(b, 0), max(a, 0)) for b, a in widths)
-    return Pad(outer, value)(x)
-
-
-def _source_index(mode: str, n: int, before: int, after: int) -> np.ndarray[Any, Any]:
-    """Which element of an axis of size `n` each padded place copies."""
-    places = np.arange(-before, n + after)
-    if mode == "replicate":
-        return places.clip(0, n - 1)
-    if mode == "reflect":
-        if max(before, after) >= n:
-            raise ShapeError(f"pad: mode 'reflect' needs widths below the axis size {n}, got {(before, after)}")
-        return np.abs((n - 1) - np.abs((n - 1) - places))
-    first, kept = max(-before, 0), n - max(-before, 0) - max(-after, 0)
-    if max(before, after) > kept:
-        raise ShapeError(f"pad: mode 'circular' needs widths up to the axis size {kept}, got {(before, after)}")
-    return first + (places - first) % max(kept, 1)  # what is cropped away does not come round again

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..backward import differentiate
+from ..casting import widened
 from ..devices import array_module
 from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, ShapeError
@@ -115,6 +116,7 @@ def pair_loss(
     return total / float(x.data.size) if x.data.size else total + math.nan
 
 
+@widened
 @in_float32
 def mse_loss(
     input: Tensor,
@@ -133,6 +135,7 @@ def mse_loss(
     return _weighted("mse_loss", "square", input, target, weight, reduction)
 
 
+@widened
 @in_float32
 def l1_loss(
     input: Tensor,
@@ -170,6 +173,7 @@ def _weighted(caller: str, kind: str, x: Tensor, t: Tensor, weight: Tensor | Non
     return pair_loss(caller, kind, (), x, t, weight, "sum") / sum(weight)
 
 
+@widened
 @in_float32
 def smooth_l1_loss(
     input: Tensor,
@@ -193,6 +197,7 @@ def smooth_l1_loss(
     return pair_loss("smooth_l1_loss", "huber", (beta, 1.0 / beta), input, target, None, reduction)
 
 
+@widened
 @in_float32
 def huber_loss(
     input: Tensor, target: Tensor, reduction: str = "mean", delta: float = 1.0, weight: Tensor | None = None
@@ -209,6 +214,7 @@ def huber_loss(
     return pair_loss("huber_loss", "huber", (delta, 1.0), input, target, weight, reduction)
 
 
+@widened
 @in_float32
 def binary_cross_entropy(
     input: Tensor,
@@ -239,6 +245,7 @@ def binary_cross_entropy(
     return reduced(caller, losses if weight is None else losses * weight, reduction)
 
 
+@widened
 @in_float32
 def binary_cross_entropy_with_logits(
     input: Tensor,
@@ -269,6 +276,7 @@ def binary_cross_entropy_with_logits(
     return reduced(caller, losses if weight is None else losses * weight, reduction)
 
 
+@widened
 @in_float32
 def kl_div(
     input: Tensor,
@@ -300,6 +308,7 @@ def kl_div(
     return reduced("kl_div", losses, reduction)
 
 
+@widened
 @in_float32
 def gaussian_nll_loss(
     input: Tensor,
@@ -334,6 +343,7 @@ def gaussian_nll_loss(
     return reduced(caller, losses + 0.5 * math.log(2 * math.pi) if full else losses, reduction)
 
 
+@widened
 @in_float32
 def poisson_nll_loss(
     input: Tensor,

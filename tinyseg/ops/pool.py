@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..devices import array_module
+from ..casting import widened
 from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, BoundsError, DTypeError, ShapeError
 from ..kernels import pool as kernel
@@ -62,12 +62,7 @@ class MaxUnpool2d(Op):
     size: Pair
 
     def forward(self, x: Array) -> Array:
-        xp = array_module(x)
-        planes = x.shape[0] * x.shape[1]
-        y = xp.zeros((planes, self.size[0] * self.size[1]), x.dtype)
-        flat = planes, x.shape[2] * x.shape[3]  # -1 cannot be worked out for an empty batch
-        y[xp.arange(planes)[:, None], self.indices.reshape(flat)] = x.reshape(flat)
-        return y.reshape(*x.shape[:2], *self.size)
+        return kernel.put(x, self.indices, self.size)
 
     def backward(self, gy: Tensor) -> Tensor:
         return PoolGather(self.indices, self.size)(gy)
@@ -304,6 +299,7 @@ def _unpooled_size(caller: str, x: Tensor, kernel_size: Any, stride: Any, paddin
     return size[-2], size[-1]
 
 
+@widened
 @in_float32
 def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:
     """y = x / (k + alpha/size · Σ x²)^beta, the sum over `size` neighbouring channels (zeros beyond the last).

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import ml_dtypes
 import numpy as np
 
+from ..casting import widened
 from ..devices import array_module
 from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, ShapeError
@@ -119,6 +120,7 @@ def _reduced(caller: str, dim: Any, ndim: int) -> Shape:
     return tuple(range(ndim)) if everything else axes(caller, dim, ndim)
 
 
+@widened
 def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """Sum over `dim`; booleans and integers add up to int64."""
     x = tensor_arg("sum", "input", input)
@@ -200,6 +202,7 @@ def _root(variance: Tensor) -> Tensor:
     return where(constant, 0.0, sqrt(where(constant, 1.0, variance)))
 
 
+@widened
 def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """Product of all elements, or along axis `dim`; of booleans and integers in int64, of nothing 1.
 
@@ -225,6 +228,7 @@ def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype:
     return _narrowed(y, input, dtype)
 
 
+@widened
 def cumsum(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     """Running sum along axis `dim`: y[i] = x[0] + ... + x[i]; of booleans and integers in int64."""
     x = _widened("cumsum", input, dtype)
@@ -232,6 +236,7 @@ def cumsum(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     return _narrowed(CumSum(place)(x) if x.ndim else x.clone(), input, dtype)
 
 
+@widened
 def cumprod(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     """Running product along axis `dim`: y[i] = x[0] · ... · x[i]; of booleans and integers in int64.
 
@@ -407,6 +412,7 @@ def _argument(caller: str, input: Tensor, dim: int | None, keepdim: bool) -> Ten
     return Tensor(array_module(x.data).asarray(found, dtype=np.int64))
 
 
+@widened
 @in_float32
 def logsumexp(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
     """log sum e^x over `dim`, without overflow: the maximum is taken out first."""

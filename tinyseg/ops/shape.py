@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..devices import array_module
-from ..engine import Array, Op, Tensor
+from ..engine import Array, Op, Tensor, autocast_type
 from ..errors import ArgumentError, DTypeError, ShapeError
 from .checks import axes, axis, is_float, same_kind, tensor_arg
 from .halves import sum_type
@@ -221,6 +221,9 @@ def _of_one_type(caller: str, tensors: Sequence[Tensor]) -> list[Tensor]:
     if not xs:
         raise ArgumentError(f"{caller}: expected at least one Tensor in tensors, got none")
     wanted = [x.dtype for x in xs if is_float(x.dtype)] or [np.result_type(*(x.dtype for x in xs))]
+    if autocast_type() is not None:  # of two float types the wider
+        wanted.sort(key=lambda dtype: -dtype.itemsize)
+        xs = [x.to(wanted[0]) for x in xs]
     xs = [x if is_float(x.dtype) or x.dtype == wanted[0] else x.to(wanted[0]) for x in xs]
     same_kind(caller, **{f"tensors[{i}]": x for i, x in enumerate(xs)})
     return xs

@@ -82,11 +82,12 @@ def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     if n == 0:
         _no_element("median", x)
     line = _line(x)
-    ordered, rank = sort(line.detach(), place), (n - 1) // 2
+    xp, ordered = array_module(x.data), sort(line.detach(), place)
+    rank = xp.asarray((n - 1) // 2)
     if is_float(x.dtype):  # sorted to the end
-        nans = array_module(x.data).isnan(line.data).sum(axis=place, keepdims=True)
-        rank = array_module(x.data).where(nans > 0, n - nans, rank)
-    places = np.broadcast_to(np.asarray(rank), tuple(1 if i == place else m for i, m in enumerate(line.shape)))
+        nans = xp.isnan(line.data).sum(axis=place, keepdims=True)
+        rank = xp.where(nans > 0, n - nans, rank)
+    places = xp.broadcast_to(rank, tuple(1 if i == place else m for i, m in enumerate(line.shape)))
     return _found(x, Gather(places.astype(np.int64), place)(ordered.indices), place, keepdim)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from ..devices import array_module
 from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, DTypeError, GraphError, ShapeError
+from ..kernels import scatter as kernel
 from .checks import as_tensor, axis, check_broadcast, same_kind, tensor_arg
 from .choice import Where
 from .halves import in_float32
@@ -23,9 +24,7 @@ class Put(Op):
     axis: int
 
     def forward(self, x: Array, source: Array) -> Array:
-        y = x.copy()
-        y[places_along(self.index, self.axis)] = source
-        return y
+        return kernel.put_at(x, places_along(self.index, self.axis), source)
 
     def backward(self, gy: Tensor) -> tuple[Tensor | None, Tensor | None]:
         gx = gs = None
@@ -43,9 +42,7 @@ class PutProduct(Op):
     axis: int
 
     def forward(self, x: Array, source: Array) -> Array:
-        y = x.copy()
-        array_module(x).multiply.at(y, places_along(self.index, self.axis), source)
-        return y
+        return kernel.multiply_at(x, places_along(self.index, self.axis), source)
 
     def backward(self, gy: Tensor) -> tuple[Tensor, Tensor]:
         raise GraphError("scatter: reduce='multiply' has no derivative; use gather and prod")

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..devices import array_module
+from ..devices import array_module, to_cpu
 from ..engine import Array, Tensor, enable_grad
 from ..errors import ArgumentError, CheckpointError, DTypeError
 from ..nn.state import as_array
@@ -138,7 +138,7 @@ class Optimizer:
         """A copy of a saved entry: like its parameter, except the count of steps, a float32 on the CPU."""
         if value is None:
             return None
-        array = np.asarray(as_array("load_state_dict", name, value))
+        array = to_cpu(as_array("load_state_dict", name, value))
         if name == "step":
             return Tensor(array.reshape(()).astype(np.float32))
         if array.shape != self.shape_of(name, p):

@@ -32,6 +32,7 @@ from ..optim import EMA, Optimizer, clip_grad_norm_
 from .checkpoint import Store
 from .display import Display, Quiet
 from .log import RunLog
+from .precision import Precision
 
 __all__ = ["Outcome", "Plan", "Position", "Trainer", "stop_requests"]
 
@@ -117,6 +118,7 @@ class Trainer:
     ema: EMA | None = None
     evaluate: Evaluate | None = None
     draw: Draw | None = None
+    precision: Precision = field(default_factory=Precision)
     folder: str | os.PathLike[str] | None = None
     config: dict[str, Any] = field(default_factory=dict)
     display: Display = field(default_factory=Quiet)
@@ -191,14 +193,21 @@ class Trainer:
     def _step(self, batch: Batch) -> None:
         """One step of gradient descent; the position moves on."""
         self.optimizer.zero_grad()
-        losses = self._losses(batch)
-        values = {name: float(loss.item()) for name, loss in losses.items()}
-        self._check_finite("loss", values["loss"])
-        losses["loss"].backward()
-        values["grad_norm"] = float(clip_grad_norm_(self.model.parameters(), self.plan.clip).item())
-        self._check_finite("gradient norm", values["grad_norm"])
+        scaler = self.precision.scaler
+        with self.precision.step():
+            with self.precision.forward():
+                losses = self._losses(batch)
+            values = {name: float(loss.item()) for name, loss in losses.items()}
+            self._check_finite("loss", values["loss"])
+            scaler.scale(losses["loss"]).backward()
+        scaler.unscale_(self.optimizer)
+        norm = float(clip_grad_norm_(self.model.parameters(), self.plan.clip).item())
+        if not self.precision.may_skip():
+            self._check_finite("gradient norm", norm)
+        values["grad_norm"] = norm if math.isfinite(norm) else 0.0
         self.used_lr = self.lr
-        self.optimizer.step()
+        scaler.step(self.optimizer)
+        scaler.update()
         if self.scheduler is not None:
             self.scheduler.step()
         if self.ema is not None:
@@ -297,7 +306,14 @@ class Trainer:
     # --- The state ---
 
     def _parts(self) -> dict[str, Any]:
-        return {"model": self.model, "optimizer": self.optimizer, "scheduler": self.scheduler, "ema": self.ema}
+        scaler = self.precision.scaler
+        return {
+            "model": self.model,
+            "optimizer": self.optimizer,
+            "scheduler": self.scheduler,
+            "ema": self.ema,
+            "scaler": scaler if scaler.is_enabled() else None,
+        }
 
     def state(self) -> dict[str, Any]:
         """All that the rest of the run depends on."""

@@ -21,6 +21,7 @@ from .display import Display, Quiet
 from .fingerprint import check_unchanged, fingerprint
 from .loop import Plan, Trainer
 from .losses import LOSSES, segmentation_loss
+from .precision import PRECISIONS, Precision
 from .predict import evaluate, sheet
 from .remember import Remembered
 from .sources import Data, DataSpec, open_data, training_transform
@@ -51,7 +52,8 @@ class UNetRecipe:
     weights (0: none); `clip` the largest gradient norm (0: any). `*_every` counts in steps (0: ten times a run,
     but evaluations not more often than every 100 steps).
     `threads` compute (0: as many as `ts.get_num_threads` says; a run keeps the number it started with), `workers`
-    prepare data; `remember` makes all samples once, before training, and keeps them in memory.
+    prepare data; `remember` makes all samples once, before training, and keeps them in memory. `precision` is that of
+    the products (precision.py).
     """
 
     data: DataSpec = field(default_factory=DataSpec)
@@ -76,6 +78,7 @@ class UNetRecipe:
     workers: int = 1
     threads: int = 0
     device: str = "cpu"
+    precision: str = "float32"
     evaluate_every: int = 0
     checkpoint_every: int = 0
     log_every: int = 10
@@ -83,6 +86,7 @@ class UNetRecipe:
 
     def __post_init__(self) -> None:
         choices = {"form": FORMS, "loss": tuple(LOSSES), "optimizer": OPTIMIZERS, "schedule": SCHEDULES}
+        choices["precision"] = PRECISIONS
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ArgumentError(f"train: {name} is {getattr(self, name)!r}, expected one of {', '.join(allowed)}")
@@ -206,6 +210,7 @@ def _build(
         ema=optim.EMA(model, recipe.ema, warmup=True) if recipe.ema else None,
         evaluate=lambda m: evaluate(m, data.val, classes, recipe.workers).summary(),
         draw=lambda m: sheet(m, data.val, n_classes=classes),
+        precision=Precision(recipe.precision),
         folder=None if folder is None else pathlib.Path(folder),
         config={**_described(recipe, data, n_outputs), "files": files},
         display=display,

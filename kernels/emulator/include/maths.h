@@ -53,6 +53,8 @@ inline void sincosf(float x, float* s, float* c) { *s = sinf(x), *c = cosf(x); }
 // The intermediate result cannot be merged into a multiply-add.
 inline float __fmul_rn(float x, float y) { volatile float r = x * y; return r; }
 inline float __fadd_rn(float x, float y) { volatile float r = x + y; return r; }
+inline double __dmul_rn(double x, double y) { volatile double r = x * y; return r; }
+inline double __dadd_rn(double x, double y) { volatile double r = x + y; return r; }
 
 #define isnan(x) __builtin_isnan(x)
 #define isinf(x) __builtin_isinf_sign(x)
@@ -115,6 +117,7 @@ template <class T> __forceinline__ T __ldcs(const T* p) { return *p; }
 template <class T> __forceinline__ T __ldcg(const T* p) { return *p; }
 template <class T> __forceinline__ void __stcs(T* p, T value) { *p = value; }
 template <class T> __forceinline__ void __stcg(T* p, T value) { *p = value; }
+template <class T> __forceinline__ void __stwb(T* p, T value) { *p = value; }
 inline void __threadfence() {}
 inline void __threadfence_block() {}
 EMULATOR_NOT_TRACED inline void __trap() { emulator::trap(EMULATOR_PLACE); }

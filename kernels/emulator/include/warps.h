@@ -57,6 +57,19 @@ template <class T> T join_and(T a, T b) { return a & b; }
 template <class T> T join_or(T a, T b) { return a | b; }
 template <class T> T join_xor(T a, T b) { return a ^ b; }
 
+template <class T> struct Match {
+    T value;
+    unsigned lanes;  // of those that take part, the ones with the same value
+};
+template <class T> EMULATOR_NOT_TRACED void match(void** messages, unsigned mask) {
+    for (int i = 0; i < 32; ++i) {
+        if (!(mask >> i & 1)) continue;
+        auto* own = static_cast<Match<T>*>(messages[i]);
+        for (int j = 0; j < 32; ++j)
+            if (mask >> j & 1 && static_cast<Match<T>*>(messages[j])->value == own->value) own->lanes |= 1u << j;
+    }
+}
+
 template <class T, T (*join)(T, T)>
 EMULATOR_NOT_TRACED T reduce(const Operation& operation, unsigned mask, T value) {
     collective(operation, mask, &value, fold<T, join>, EMULATOR_PLACE);
@@ -96,6 +109,13 @@ __forceinline__ unsigned __ballot_sync(unsigned mask, int predicate) {
 }
 __forceinline__ int __any_sync(unsigned mask, int predicate) { return __ballot_sync(mask, predicate) != 0; }
 __forceinline__ int __all_sync(unsigned mask, int predicate) { return __ballot_sync(mask, !predicate) == 0; }
+
+template <class T> EMULATOR_NOT_TRACED unsigned __match_any_sync(unsigned mask, T value) {
+    static_assert(sizeof(T) == 4 || sizeof(T) == 8, "__match_any_sync compares 32 or 64 bits");
+    emulator::Match<T> message{value, 0};
+    emulator::collective(emulator::MATCH, mask, &message, emulator::match<T>, EMULATOR_PLACE);
+    return message.lanes;
+}
 
 #define EMULATOR_REDUCE(name, T)                                                                 \
     __forceinline__ T __reduce_##name##_sync(unsigned mask, T value) {                            \

@@ -1,0 +1,104 @@
+"""CuPy on a machine without a GPU: its arrays in host memory, and a RawModule whose kernels the emulator runs.
+
+Everything between our launcher and the driver is CuPy's own or follows its rules: how arrays are made and reshaped, and
+what becomes of each argument of a launch. CuPy's own kernels (arithmetic, copies) do not run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import re
+
+import cupy
+import numpy as np
+from cupy.cuda import memory
+
+from tinyseg.kernels import emulator, launch
+
+BY_VALUE = "?bhilqBHILQefdFD"  # the scalars that CuPy takes by their own size
+
+
+def allocate(size):
+    """Host memory as CuPy's allocator would hand it out: of a GPU's alignment."""
+    buffer = np.empty(size + 512, np.uint8)
+    address = -(-buffer.ctypes.data // 512) * 512
+    return memory.MemoryPointer(memory.UnownedMemory(address, size, buffer, device_id=0), 0)
+
+
+def to_host_cupy(array):
+    """A CuPy array with these values."""
+    made = cupy.ndarray(array.shape, array.dtype, memptr=allocate(max(array.nbytes, 1)))
+    ctypes.memmove(made.data.ptr, np.ascontiguousarray(array).ctypes.data, array.nbytes)
+    return made
+
+
+def as_numpy(array):
+    """The same memory as NumPy's."""
+    assert array.flags.c_contiguous
+    memory_ = (ctypes.c_char * max(array.nbytes, 1)).from_address(array.data.ptr)
+    return np.frombuffer(memory_, array.dtype, array.size).reshape(array.shape)
+
+
+class HostModule:
+    """CuPy's RawModule: text and options in, functions out."""
+
+    def __init__(self, *, code, options=()):
+        assert isinstance(options, tuple)
+        assert options[0] == "-std=c++17"
+        defines = dict(re.fullmatch(r"-D(\w+)=(.*)", option).groups() for option in options[1:])
+        self._module = emulator.Module(text=code, defines=defines)
+
+    def get_function(self, name):
+        return HostFunction(self._module.get_function(name))
+
+
+class HostFunction:
+    """CuPy's Function: what it does with the arguments, and the attribute that a launch above 48 KB must set."""
+
+    def __init__(self, function):
+        self._function = function
+        self.max_dynamic_shared_size_bytes = 48 << 10
+
+    def __call__(self, grid, block, args, *, shared_mem=0):
+        assert all(type(n) is int for n in (*grid, *block, shared_mem)), (grid, block, shared_mem)
+        assert shared_mem <= self.max_dynamic_shared_size_bytes
+        self._function.max_dynamic_shared_size_bytes = self.max_dynamic_shared_size_bytes
+        self._function(grid, block, tuple(map(_argument, args)), shared_mem=shared_mem)
+
+
+def _argument(x):
+    """As `cupy.cuda.function` reads an argument."""
+    if x is None:
+        return None
+    if isinstance(x, cupy.ndarray):
+        return as_numpy(x)
+    if isinstance(x, np.ndarray):
+        assert x.size == 1, f"CuPy refuses a NumPy array of shape {x.shape}"
+        return x if x.dtype.kind == "V" else x.reshape(())[()]
+    if isinstance(x, np.generic):
+        assert x.dtype.char in BY_VALUE, f"CuPy refuses a scalar of {x.dtype}"
+        return x
+    for kind, dtype in ((bool, np.bool_), (int, np.int64), (float, np.float64)):
+        if isinstance(x, kind):
+            return dtype(x)
+    raise TypeError(f"Unsupported type {type(x)}")
+
+
+@contextlib.contextmanager
+def cupy_on_host(monkeypatch):
+    """Inside, CuPy's arrays are on the host, and `kernels/launch.py` finds a RawModule that works."""
+    monkeypatch.setattr(cupy, "RawModule", HostModule)
+    monkeypatch.setattr(cupy, "asarray", lambda a: a if isinstance(a, cupy.ndarray) else to_host_cupy(np.asarray(a)))
+    monkeypatch.setattr(launch, "on_device_of", lambda like: contextlib.nullcontext())
+    monkeypatch.setattr(cupy.cuda, "Device", lambda number: contextlib.nullcontext())
+    before = cupy.cuda.get_allocator()
+    cupy.cuda.set_allocator(allocate)
+    for cached in (launch._function, launch._module):
+        cached.cache_clear()
+    try:
+        yield
+    finally:
+        cupy.cuda.set_allocator(before)
+        for cached in (launch._function, launch._module):
+            cached.cache_clear()

@@ -1,0 +1,144 @@
+"""Every .cu file, by NVRTC for every architecture with the options that CuPy uses: no spills, within its budget."""
+
+from __future__ import annotations
+
+import pathlib
+
+import pytest
+
+from tinyseg.errors import ArgumentError, DeviceError
+from tinyseg.kernels import emulator, nvrtc
+from tinyseg.kernels.source import KERNELS, read_source
+
+SOURCES = sorted(str(path.relative_to(KERNELS)) for path in KERNELS.glob("*/*.cu"))
+
+
+def builds():
+    """(source, variant, architecture): each combination of macros, on each architecture that it is meant for."""
+    for path in SOURCES:
+        for variant in read_source(KERNELS / path).variants:
+            for architecture in nvrtc.ARCHITECTURES:
+                if architecture >= variant.architecture:
+                    yield path, variant.defines, architecture
+
+
+@pytest.mark.parametrize("path", SOURCES)
+def test_a_source_says_how_it_is_compiled_and_what_its_kernels_may_take(path):
+    source = read_source(KERNELS / path)
+    assert source.variants, "no line `// nvrtc: ...`"
+    assert len(set(source.variants)) == len(source.variants)
+    assert source.signatures
+    for signature in source.signatures:
+        assert signature.extern_c, f"{signature.name}: CuPy finds a kernel by its name, which C++ would mangle"
+        assert signature.budget, f"{signature.name}: no line `// budget: ...` right above it"
+        assert signature.bound, f"{signature.name}: no __launch_bounds__, so nothing holds its registers"
+
+
+@pytest.mark.parametrize(
+    ("path", "defines", "architecture"),
+    [pytest.param(*b, id="-".join([b[0], *(value for _, value in b[1]), f"sm_{b[2]}"])) for b in builds()],
+)
+def test_no_spills_and_within_the_budget(path, defines, architecture):
+    source = read_source(KERNELS / path)
+    cubin, taken = nvrtc.compile_source(source, defines, architecture)
+    assert cubin[:4] == b"\x7fELF"
+    budgets = {signature.name: signature.budget for signature in source.signatures}
+    assert taken.keys() == budgets.keys()
+    for name, resources in taken.items():
+        assert resources.spills == 0, f"{name}: {resources}"
+        assert resources.registers <= budgets[name].registers, f"{name}: {resources}"
+        assert resources.shared <= budgets[name].shared, f"{name}: {resources}"
+        assert nvrtc.occupancy(architecture, budgets[name].threads, resources.registers, budgets[name].shared) > 0
+
+
+@pytest.mark.parametrize("path", SOURCES)
+def test_budgets_are_not_generous(path):
+    """The registers that a budget allows are taken on some architecture by some variant, but for the last seven."""
+    source = read_source(KERNELS / path)
+    most = {signature.name: 0 for signature in source.signatures}
+    for variant in source.variants:
+        for architecture in {max(75, variant.architecture), 90}:
+            for name, resources in nvrtc.compile_source(source, variant.defines, architecture)[1].items():
+                most[name] = max(most[name], resources.registers)
+    for signature in source.signatures:
+        assert signature.budget.registers <= most[signature.name] + 16, (signature.name, most[signature.name])
+
+
+SPILLING = """
+extern "C" __global__ void __launch_bounds__(1024, 2) spilling(const float* __restrict__ x, float* __restrict__ y) {
+    float kept[80] = {};
+    for (int k = 0; k < 100; ++k)
+        #pragma unroll
+        for (int i = 0; i < 80; ++i) kept[i] = kept[i] * x[k + i] + kept[(i + 1) % 80];
+    #pragma unroll
+    for (int i = 0; i < 80; ++i) y[i * 1024 + threadIdx.x] = kept[i];
+}
+"""
+
+
+def test_a_spill_is_seen():
+    _, taken = nvrtc.compile_source(read_source(text=SPILLING), (), 90)
+    assert taken["spilling"].spills > 0
+    assert taken["spilling"].registers <= 32
+
+
+def test_what_does_not_compile_raises_with_the_compiler_s_words():
+    with pytest.raises(DeviceError, match="undefined_thing"):
+        nvrtc.compile_source(read_source(text='extern "C" __global__ void f() { undefined_thing(); }'), (), 80)
+
+
+def test_static_shared_memory_is_counted():
+    text = 'extern "C" __global__ void f(float* y) { __shared__ float s[300]; s[threadIdx.x] = 1; __syncthreads(); '
+    text += "y[threadIdx.x] = s[299 - threadIdx.x]; }"
+    assert nvrtc.compile_source(read_source(text=text), (), 86)[1]["f"].shared == 1200
+
+
+@pytest.mark.parametrize(
+    ("architecture", "threads", "registers", "shared", "expected"),
+    [  # by hand from the table of compute capabilities: blocks per multiprocessor x threads / most threads
+        (90, 256, 32, 0, 1.0),
+        (90, 256, 64, 0, 0.5),  # 65536 / (64 x 256) = 4 blocks
+        (90, 256, 128, 0, 0.25),
+        (80, 256, 32, 48 << 10, 3 * 256 / 2048),  # 164 KB / 49 KB = 3 blocks
+        (86, 128, 40, 0, 1536 / 1536),  # 12 blocks
+        (75, 32, 16, 0, 16 * 32 / 1024),  # 16 blocks at most
+        (90, 1024, 65, 0, 0.0),  # no block fits
+        (89, 96, 72, 0, 27 / 48),  # 9 x 256 registers a warp: 28 warps, 9 blocks of 3
+    ],
+)
+def test_occupancy(architecture, threads, registers, shared, expected):
+    assert nvrtc.occupancy(architecture, threads, registers, shared) == pytest.approx(expected, abs=0.02)
+
+
+def test_variants_and_budgets_are_read_from_comments():
+    text = """// nvrtc: TYPE=float,double WIDE=0,1
+// nvrtc: TYPE=float16; sm_80
+// budget: 64 threads, 24 registers, 512 bytes
+extern "C" __global__ void __launch_bounds__(64) first(float* y) {}
+extern "C" __global__ void second(float* y) {}
+"""
+    source = read_source(text=text)
+    assert [(dict(v.defines), v.architecture) for v in source.variants] == [
+        ({"TYPE": "float", "WIDE": "0"}, 75),
+        ({"TYPE": "float", "WIDE": "1"}, 75),
+        ({"TYPE": "double", "WIDE": "0"}, 75),
+        ({"TYPE": "double", "WIDE": "1"}, 75),
+        ({"TYPE": "float16"}, 80),
+    ]
+    assert [s.budget for s in source.signatures] == [(64, 24, 512), None]
+
+
+def test_a_launch_outside_the_variants_or_the_budget_is_refused(tmp_path):
+    text = "// nvrtc: TYPE=float\n// budget: 64 threads, 24 registers, 512 bytes\n"
+    text += 'extern "C" __global__ void f(TYPE* y) { y[threadIdx.x] = 1; }\n'
+    path: pathlib.Path = tmp_path / "f.cu"
+    path.write_text(text)
+    with pytest.raises(ArgumentError, match="TYPE=double"):
+        emulator.Module(path, defines={"TYPE": "double"}, declared=True)
+    kernel = emulator.Module(path, defines={"TYPE": "float"}, declared=True).get_function("f")
+    y = emulator.EmulatedArray(128, "float32")
+    for block, shared in ((128, 0), (32, 1024)):
+        with pytest.raises(ArgumentError, match="budget"):
+            kernel((1,), (block,), (y,), shared_mem=shared)
+    kernel((1,), (64,), (y,), shared_mem=512)
+    assert (y[:64] == 1).all()
