@@ -131,8 +131,8 @@ template <int groups> __device__ __forceinline__ void cp_async_wait() {
 #endif
 }
 
-// The value, which the compiler from here on takes as it is: it neither works it out again to save a register, nor joins
-// what went into it with what is added to it, which may cost an inner loop three instructions for an address.
+// The value, which the compiler from here on takes as it is: it neither works it out again to save a register, nor
+// joins what went into it with what is added to it, which may cost an inner loop three instructions for an address.
 __device__ __forceinline__ int settled(int value) {
 #ifndef TINYSEG_EMULATED
     asm("" : "+r"(value));

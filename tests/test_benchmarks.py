@@ -225,7 +225,7 @@ def test_a_page_without_markers_is_left_alone(tmp_path, text):
 
 @pytest.mark.parametrize(
     ("name", "table"),
-    [("README.md", "summary"), *(("kernels/README.md", t) for t in ("benchmarks", "versions", "growth"))],
+    [("README.md", "summary"), *(("kernels/README.md", t) for t in ("benchmarks", "versions", "growth", "gpu"))],
 )
 def test_the_pages_have_their_markers(tmp_path, name, table):
     page = tmp_path / "page.md"

@@ -1,4 +1,4 @@
-"""What the ops ask of NumPy on a device's arrays, CuPy has too: every function that the table calls, by its arguments."""
+"""What the ops ask of NumPy on a device's arrays CuPy has too: every function that the table calls, its arguments."""
 
 from __future__ import annotations
 

@@ -97,17 +97,18 @@ def normalised(device: Device, dtype: str) -> Iterator[Work]:
 
     yield _work(PASSES, "batch_norm", images_, batch_norm,
                 lambda x: F.batch_norm(x, None, None, training=True), 3 * size)  # fmt: skip
+
+    def grouped(x: Any, shape: tuple[int, ...]) -> Any:
+        return norm.group_norm(x.reshape(shape), None, None, EPS)[0].reshape(x.shape)
+
     groups = 2 if c < 32 else 32
-    shape = (n, groups, c // groups, h * w)
-    yield _work(PASSES, "group_norm", images_, lambda x: norm.group_norm(x.reshape(shape), eps=EPS)[0].reshape(x.shape),
+    planes = (n, groups, c // groups, h * w)
+    yield _work(PASSES, "group_norm", images_, lambda x: grouped(x, planes),
                 lambda x: F.group_norm(x, groups), 2 * size)  # fmt: skip
     rows = _sized(device, (16384, 768), (7, 40))
-    vectors = _Drawn(device, dtype, rows, rows)
-    size = vectors.ours[0].nbytes
-    planes = (rows[0], 1, rows[1], 1)
-    one = _Drawn(device, dtype, rows)
-    yield _work(PASSES, "layer_norm", one, lambda x: norm.group_norm(x.reshape(planes), eps=EPS)[0].reshape(x.shape),
-                lambda x: F.layer_norm(x, rows[1:]), 2 * size)  # fmt: skip
+    vectors = _Drawn(device, dtype, rows)
+    yield _work(PASSES, "layer_norm", vectors, lambda x: grouped(x, (rows[0], 1, rows[1], 1)),
+                lambda x: F.layer_norm(x, rows[1:]), 2 * vectors.ours[0].nbytes)  # fmt: skip
 
 
 def shares(device: Device, dtype: str) -> Iterator[Work]:

@@ -1,12 +1,12 @@
 // Attention in one pass: the shares of a tile of keys are used as soon as they are known, and never in memory.
 //
-// Softmax needs the largest score of a row first, and the keys come tile by tile. So each row keeps the largest score
-// seen so far (top), the sum of e^(score - top) and the same sum weighted by the values; where a tile brings a larger score,
-// both sums are multiplied by e^(old top - new top) first. At the end y = weighted sum / sum.
+// Softmax wants the largest score of a row before all else, and the keys come tile by tile. So a row keeps the largest
+// score so far (top), the sum of e^(score - top) (total), and the same sum weighted by the values. A tile with a larger
+// score first has both sums multiplied by e^(old top - new top). At the end y = weighted sum / total.
 //
-//     for each tile of keys:   s = scale q k^T           while the values come into shared memory
-//                              p = e^(s - top), sums
-//                              o = o factor + p v        while the next keys come
+//     for each tile of keys:   s = scale q k^T                        while its values come into shared memory
+//                              factor = e^(old top - top), p = e^(s - top)
+//                              sums = factor sums + p v               while the next keys come
 //
 // Source: Dao et al. 2022, FlashAttention; Milakov & Gimelshein 2018, Online normalizer calculation for softmax.
 // nvrtc: TENSOR=0 TYPE=float WIDTH=32,64,128; sm_80
@@ -20,8 +20,8 @@ struct Greater {  // drops a NaN
     static __device__ __forceinline__ float join(float a, float b) { return fmaxf(a, b); }
 };
 
-// A tile of scores becomes shares of what has been seen so far: s = e^(s - top); top, total and sums follow.
-// The largest of numbers and NaN is here a number, but the sums keep the NaN: it is a row's result as it should be.
+// A tile of scores becomes shares: s = e^(s - top). top, total and sums follow.
+// The largest of numbers and NaN is a number here, but the sums keep the NaN, and so the row ends as NaN.
 __device__ __forceinline__ void add_shares(float (&s)[R][C], float (&top)[R], float (&total)[R], float (&sums)[R][F]) {
 #pragma unroll
     for (int i = 0; i < R; ++i) {
@@ -35,13 +35,13 @@ __device__ __forceinline__ void add_shares(float (&s)[R][C], float (&top)[R], fl
         total[i] *= factor;
 #pragma unroll
         for (int f = 0; f < F; ++f) sums[i][f] *= factor;
-        // __expf(d) is wrong by up to 2 + 1.2 |d| ulp, and e^d falls faster than that grows: 2 ulp of the largest share.
+        // __expf(d) is wrong by up to 2 + 1.2 |d| ulp; e^d falls faster than that grows: 2 ulp of the largest share.
 #pragma unroll
         for (int j = 0; j < C; ++j) total[i] += s[i][j] = __expf(s[i][j] - base);
     }
 }
 
-// budget: 128 threads, 168 registers, 101376 bytes
+// budget: 128 threads, 248 registers, 101376 bytes
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     flash(const TYPE* __restrict__ q, const TYPE* __restrict__ k, const TYPE* __restrict__ v, TYPE* __restrict__ y,
           float* __restrict__ top, float* __restrict__ total, Shape shape, float scale, bool causal) {

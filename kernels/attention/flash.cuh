@@ -1,11 +1,11 @@
 // What the kernels of flash.cu and flash_grad.cu stand on: heads in memory, tiles of them in shared memory.
 //
-// A block of 128 threads owns some rows and lets tiles of STREAMED other rows pass by. Products of the two are spread over
-// the registers of the threads, R rows each, and there are two kinds of them that do the same:
+// A block of 128 threads owns some rows and lets tiles of STREAMED other rows pass by. Products of the two are spread
+// over the threads' registers, R rows each. There are two kinds of products, with the same functions:
 //     tiles_plain.cuh    multiply-adds of float32
 //     tiles_tensor.cuh   tensor cores: half types, or float32 rounded to TF32
-// In shared memory a row lies PITCH values from the next, 16 bytes more than it is long: so 8 threads that read 16 bytes
-// of 8 neighbouring rows hit all 32 banks once. It ends with zeros up to WIDTH, and a tile with rows of zeros, so that
+// In shared memory a row lies PITCH values from the next, 16 bytes more than it is long: so 8 threads that read 16
+// bytes of 8 neighbouring rows hit all 32 banks once. It ends with zeros up to WIDTH, and a tile with rows of zeros:
 // products need no bounds.
 #pragma once
 #include "half.cuh"
@@ -54,7 +54,8 @@ __device__ __forceinline__ float lowest() { return -__int_as_float(0x7f800000); 
 #endif
 
 // tile[0 .. rows) = the head's rows from `first` on; complete after copies_arrived().
-template <int rows, int count> __device__ __forceinline__ void copy_by(TYPE* tile, const Head<const TYPE>& head, int first) {
+template <int rows, int count>
+__device__ __forceinline__ void copy_by(TYPE* tile, const Head<const TYPE>& head, int first) {
     static_assert(rows * WIDTH % (count * THREADS) == 0, "every thread copies as often as the others");
 #pragma unroll (count > 1 ? 4 : 1)
     for (int n = 0; n < rows * WIDTH / (count * THREADS); ++n) {

@@ -1,11 +1,11 @@
-// The gradients of attention, without the matrix of shares: p = e^(scale q k^T - top) / total is computed anew, tile by tile.
+// The gradients of attention. The shares p = e^(scale q k^T - top) / total are computed anew, tile by tile.
 //
 //     dp = gy v^T              mean_i = sum_j p_ij dp_ij              gs = p (dp - mean)
 //     gq = scale gs k          gk = scale gs^T q                     gv = p^T gy
 //
-// flash_grad_queries owns rows of q, and the keys pass by twice: all of them make the mean, which the first needs for gq.
-// flash_grad_keys owns rows of k and v, and the queries pass by. So nobody adds to a sum that is not their own: there are
-// no atomics, and every run has the same bits.
+// flash_grad_queries owns rows of q, and the keys pass by twice: all of them make the mean, which gq needs from the
+// first on. flash_grad_keys owns rows of k and v, and the queries pass by. So nobody adds to a sum that is not their own:
+// there are no atomics, and every run has the same bits.
 // nvrtc: TENSOR=0 TYPE=float WIDTH=32,64,128; sm_80
 // nvrtc: TENSOR=1 TYPE=float,float16,bfloat16 WIDTH=64,128; sm_80
 #include "flash.cuh"
@@ -19,7 +19,7 @@ __device__ __forceinline__ Aside& aside(TYPE* tile, int row) {
     return *reinterpret_cast<Aside*>(tile + row * PITCH + WIDTH);
 }
 
-// budget: 128 threads, 168 registers, 101376 bytes
+// budget: 128 threads, 192 registers, 101376 bytes
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     flash_grad_queries(const TYPE* __restrict__ gy, const TYPE* __restrict__ q, const TYPE* __restrict__ k,
                        const TYPE* __restrict__ v, const float* __restrict__ top, const float* __restrict__ total,
@@ -87,7 +87,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     }
 }
 
-// budget: 128 threads, 168 registers, 101376 bytes
+// budget: 128 threads, 248 registers, 101376 bytes
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     flash_grad_keys(const TYPE* __restrict__ gy, const TYPE* __restrict__ q, const TYPE* __restrict__ k,
                     const TYPE* __restrict__ v, const float* __restrict__ top, const float* __restrict__ total,
@@ -137,7 +137,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
         if (query + STREAMED < shape.length) copy_rows<STREAMED>(changes, all_changes, query + STREAMED);
         add_products<R>(key_sums, gs, queries, room);
     }
-    const Head<TYPE> key_results(gk, head, shape.source, shape.size), value_results(gv, head, shape.source, shape.breadth);
+    const Head<TYPE> key_results(gk, head, shape.source, shape.size);
+    const Head<TYPE> value_results(gv, head, shape.source, shape.breadth);
 #pragma unroll
     for (int i = 0; i < R; ++i) {
 #pragma unroll

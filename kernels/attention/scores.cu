@@ -1,11 +1,11 @@
-// The softmax between the two products of composed attention, and its gradient: the scores are read once and written once.
+// The softmax between the two products of composed attention, and its gradient: scores are read once and written once.
 //
-//   shares       top_i = max_j scale s_ij,  total_i = sum_j e^(scale s_ij - top_i),  p_ij = e^(scale s_ij - top_i) / total_i
-//   shares_grad  mean_i = sum_j p_ij dp_ij,  gs_ij = scale p_ij (dp_ij - mean_i)
+//   shares       e_ij = e^(scale s_ij - top_i), p_ij = e_ij / total_i   with top_i = max_j scale s_ij, total_i = sum_j e_ij
+//   shares_grad  gs_ij = scale p_ij (dp_ij - mean_i)                    with mean_i = sum_j p_ij dp_ij
 //
 // The threads of a row keep it in registers, HELD values each, a warp apart: neighbours read neighbouring addresses,
-// and each thread has HELD loads under way at once. A warp takes a row of up to 256 values by itself, a block up to 2048;
-// what is longer is read once more for each of the three steps. p may be written over s, and gs over dp.
+// and each thread has HELD loads under way at once. A warp takes a row of up to 256 values by itself, a block up to
+// 2048; what is longer is read once more for each of the three steps. p may be written over s, and gs over dp.
 // nvrtc: TYPE=float,double,float16,bfloat16
 #include "half.cuh"
 #include "reduce.cuh"
@@ -42,8 +42,8 @@ struct Row {
 
 // budget: 256 threads, 64 registers, 256 bytes
 extern "C" __global__ void __launch_bounds__(THREADS)
-    shares(const Wide* s, TYPE* p, Wide* __restrict__ top, Wide* __restrict__ total, Offset rows, int length, int columns,
-           Wide scale, bool causal) {
+    shares(const Wide* s, TYPE* p, Wide* __restrict__ top, Wide* __restrict__ total, Offset rows, int length,
+           int columns, Wide scale, bool causal) {
     __shared__ Wide room[MOST_WARPS];
     const Row row(rows, length, columns, causal);
     if (!row.busy) return;  // a whole warp, of a block whose warps have a row each: no barrier follows
@@ -75,7 +75,7 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     }
 }
 
-// budget: 256 threads, 96 registers, 256 bytes
+// budget: 256 threads, 80 registers, 256 bytes
 extern "C" __global__ void __launch_bounds__(THREADS)
     shares_grad(const Wide* s, const Wide* dp, TYPE* p, TYPE* gs, const Wide* __restrict__ top,
                 const Wide* __restrict__ total, Offset rows, int length, int columns, Wide scale, bool causal) {

@@ -1,19 +1,22 @@
 // Products of tiles by multiply-adds of float32. The 8 threads of a row are neighbours:
 //
-//     thread t: rows t / 8 + 16 i of the block, rows t % 8 + 8 j of those that pass by, features 4 (t % 8) + 32 g, ... + 3
+//     thread t: rows t / 8 + 16 i of the block, rows t % 8 + 8 j of those that pass by, features 4 (t % 8) + 32 g + 0..3
 //
-// Of R x 4 values at a time it reads R + 4 times 16 bytes and does 16 R multiply-adds. The R rows of a warp's 4 groups of
-// threads are read by 8 threads at once, and the others' are a row apart: no conflicts of banks.
+// A step of a product is R + 4 loads of 16 bytes for 16 R multiply-adds. Such a load is served for 8 threads at a time:
+// they want one address of a row of the block, which they share, and 8 neighbouring rows, or 128 bytes of one, of the
+// others. No banks conflict.
 #pragma once
 
-constexpr int LANES = 8, DOWN = THREADS / LANES;       // threads that share a row; rows that the block has at a time
-constexpr int C = STREAMED / LANES, F = WIDTH / LANES;  // columns and features of a thread
-constexpr int RUN = 4;
-constexpr int EXCHANGE = STREAMED + 8;  // a row of a product in memory: a warp writes 8 columns of 4 rows without conflicts
+constexpr int LANES = 8, DOWN = THREADS / LANES;        // threads that share a row; rows that all have at a time
+constexpr int C = STREAMED / LANES, F = WIDTH / LANES;  // columns of a product and features of a thread
+constexpr int RUN = 4;                                  // of its features are neighbours
+constexpr int EXCHANGE = STREAMED + 8;  // from row to row of `room`: a warp's 8 columns of 4 rows lie in 32 banks
 
 template <int R> __device__ __forceinline__ int row_of(int i) { return threadIdx.x / LANES + i * DOWN; }
 __device__ __forceinline__ int column_of(int j) { return threadIdx.x % LANES + j * LANES; }
-__device__ __forceinline__ int feature_of(int f) { return f / RUN * (LANES * RUN) + threadIdx.x % LANES * RUN + f % RUN; }
+__device__ __forceinline__ int feature_of(int f) {
+    return f / RUN * (LANES * RUN) + threadIdx.x % LANES * RUN + f % RUN;
+}
 
 struct __align__(16) Four { float at[4]; };
 __device__ __forceinline__ Four four(const float* p) { return *reinterpret_cast<const Four*>(p); }

@@ -2,25 +2,26 @@
 //
 // A warp has 8 R rows of the block. With group = lane / 4 and t = lane % 4 a thread has, as the sums of an mma lie,
 //
-//     rows group + 8 i of the warp's, rows 8 g + 2 t and + 1 of those that pass by, features 8 g + 2 t and + 1
+//     rows group + 8 i of its warp's, rows 8 g + 2 t + 0..1 of those that pass by, features 8 g + 2 t + 0..1
 //
-// and that is also how the left factor of an mma wants its values. So the scores of a tile, made into shares, are the left
-// factor of the next product where they are, in registers: nothing has to be exchanged.
+// and so does the left factor of an mma want its values. The scores of a tile, made into shares, are the left factor of
+// the next product where they are, in registers: nothing has to be exchanged.
 #pragma once
 
-constexpr int LANES = 4, DOWN = THREADS / LANES;
+constexpr int LANES = 4, DOWN = THREADS / LANES;  // as in tiles_plain.cuh
 constexpr int C = STREAMED / LANES, F = WIDTH / LANES;
 constexpr int RUN = 2;
-constexpr int EXCHANGE = 0;
 constexpr bool TF32 = sizeof(TYPE) == 4;
-constexpr int SLICE = 2 * CHUNK;  // what an mma takes of a row: 32 bytes
+constexpr int SLICE = 2 * CHUNK;  // what an mma takes of a row
 
 __device__ __forceinline__ int lane() { return threadIdx.x % WARP; }
-template <int R> __device__ __forceinline__ int row_of(int i) { return threadIdx.x / WARP * 8 * R + lane() / 4 + 8 * i; }
+template <int R> __device__ __forceinline__ int row_of(int i) {
+    return threadIdx.x / WARP * (8 * R) + lane() / 4 + 8 * i;
+}
 __device__ __forceinline__ int column_of(int j) { return j / 2 * 8 + lane() % 4 * 2 + j % 2; }
 __device__ __forceinline__ int feature_of(int f) { return column_of(f); }
 
-// Half types are copied past the registers, while the block computes, if there are 4 bytes. A float is rounded on its way.
+// Past the registers, while the block computes, if they are halves and more than one. A float is rounded on its way.
 template <int count> __device__ __forceinline__ void copy(TYPE* to, const TYPE* from, bool valid) {
     struct __align__(count * sizeof(TYPE)) Some { TYPE at[count]; };
     if constexpr (!TF32 && count > 1) {
@@ -49,14 +50,15 @@ __device__ __forceinline__ void mma(float (&d)[4], const unsigned (&a)[4], const
 
 // Rows i, i + 1 and columns j, j + 1 of a thread's sums += a b.
 template <int R, int N>
-__device__ __forceinline__ void multiply(float (&s)[R][N], int i, int j, const unsigned (&a)[4], unsigned b0, unsigned b1) {
+__device__ __forceinline__ void multiply(float (&s)[R][N], int i, int j, const unsigned (&a)[4], unsigned b0,
+                                         unsigned b1) {
     float d[4] = {s[i][j], s[i][j + 1], s[i + 1][j], s[i + 1][j + 1]};
     const unsigned b[2] = {b0, b1};
     mma(d, a, b, TYPE());
     s[i][j] = d[0], s[i][j + 1] = d[1], s[i + 1][j] = d[2], s[i + 1][j + 1] = d[3];
 }
 
-// s_ij = scale sum_e a_ie b_je. ldmatrix, made for 8 x 8 half values, moves rows of 16 bytes, and TF32 lies as halves do.
+// s_ij = scale sum_e a_ie b_je. ldmatrix is made for 8 x 8 half values, but moves bytes, and TF32 lies as two halves do.
 template <int R>
 __device__ __forceinline__ void dots(float (&s)[R][C], const TYPE* a, const TYPE* b, int size, float scale) {
     a += (threadIdx.x / WARP * 8 * R + lane() % 16) * PITCH + lane() / 16 * CHUNK;
@@ -117,8 +119,8 @@ __device__ __forceinline__ void add_products(float (&sums)[R][F], const float (&
     }
 }
 
-// The same of TF32, which ldmatrix cannot transpose. An mma takes 8 rows of b, but a thread has columns 2 t and 2 t + 1 of
-// p where the left factor wants t and t + 4; as a sum has no order, the rows of b change places to match.
+// The same of TF32, which ldmatrix cannot transpose. An mma takes 8 rows of b, but a thread has columns 2 t and 2 t + 1
+// of p where the left factor wants t and t + 4; as a sum has no order, the rows of b change places to match.
 template <int R>
 __device__ __forceinline__ void add_products(float (&sums)[R][F], const float (&p)[R][C], const float* b, float*) {
     b += lane() % 4 * 2 * PITCH + lane() / 4;

@@ -15,6 +15,9 @@ Each is a module with
 
 on C-contiguous arrays of one type, none of them empty. Which one is taken follows from sizes, geometry and type, and is
 never timed: the same call gives the same bits every time.
+
+All but the first two multiply the zeros around an image, so with a weight that is not finite NaN also reaches pixels
+at the border that its tap never saw. The CPU looks at the weight first; here the host would have to wait for the GPU.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ def grad_weight(x: Array, gy: Array, geometry: ConvGeometry, kernel_size: Pair) 
     """See the family's docstring."""
     groups, pixels = geometry.groups, gy.shape[2] * gy.shape[3]
     channels, taps = x.shape[1] // groups, kernel_size[0] * kernel_size[1]
-    total = None
+    total: Array = None
     for images in _blocks(x, max(x.shape[1] * taps * pixels, gy.shape[1] * channels * taps), wide=True):
         columns = _columns(x[images], kernel_size, geometry)
         part = _by_group(gy[images].reshape(len(columns), -1, pixels), groups)

@@ -1,7 +1,7 @@
-"""Version 3, implicit GEMM: a product of matrices whose second one is never written (`implicit.cu`, `implicit_weight.cu`).
+"""Version 3, implicit GEMM: a product of matrices of which one is never written (`implicit.cu`, `implicit_weight.cu`).
 
-It multiplies in float32 on the ordinary arithmetic units, whatever the type of the arrays: exact float32, and half types
-on GPUs whose tensor cores do not know them. Beside x, w and y it takes a copy of w and a small table, or for
+It multiplies in float32 on the ordinary arithmetic units, whatever the type of the arrays: for exact float32, and for
+half types where tensor cores do not know them. Beside x, w and y it takes a copy of w and a small table, or for
 `grad_weight` the sums over each part of the batch.
 """
 
@@ -25,7 +25,8 @@ THREADS = {128: 256, 64: 128, 32: 128}  # by rows of a tile
 # What share of the instructions in the inner loop are multiplications, by rows of a tile (sm_90, float).
 SHARE, SHARE_WEIGHT = {128: 0.875, 64: 0.831, 32: 0.749}, {128: 0.811, 64: 0.754, 32: 0.646}
 MULTIPROCESSORS = 132  # of an H100; the same tiles on every GPU, as the bits depend on them
-BLOCK_COST, PARTS_ADDED = 16, 16  # steps in whose time a block starts and writes its sums; parts added up in that of one
+BLOCK_COST = 16  # steps in whose time a block starts, writes its sums, and has them added up
+PARTS_ADDED = 16  # parts that are read one after the other in the time of a step
 
 Array = Any
 
@@ -86,6 +87,7 @@ def _multiply(s: Conv, x: Array, w: Array, bias: Array | None, y: Array, relu: b
     assert packed.size < 1 << 31, packed.shape
     table = empty((slots[0] * slots[1], depth, 2), x, np.int32)
     sides = (sources, *x.shape[2:]), (channels, *y.shape[2:])
+    assert max(map(math.prod, sides)) < 1 << 31, sides  # within an image the kernels count with 32 bits
     pack = kernel(SOURCE, "implicit_pack", x, ROWS=rows)
     grid: tuple[int, ...] = (-(-depth // 32), width // 32, slots[0] * slots[1] * s.groups)
     pack(grid, (32, 8), (w, packed, table, tuple(s), *sides, adjoint, slots[1], depth, width))
@@ -146,6 +148,7 @@ def _ahead(s: Conv) -> _Ahead:
     h, w, height, width = rows * s.stride_h, columns * s.stride_w, s.OH * s.stride_h, s.OW * s.stride_w
     x_image, gy_image = s.C * s.H * s.W, (s.O - 1) * s.OH * s.OW
     x, gy = images * x_image + h * s.W + w, images * gy_image + DEPTH
+    assert max(x + x_image + s.stride_h * s.W, gy + gy_image) < 1 << 31, s  # added up with 32 bits
     return _Ahead(h, height, w, width, s.stride_h, x, s.stride_h * s.W - width, x_image - height * s.W, gy, gy_image)
 
 

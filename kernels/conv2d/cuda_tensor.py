@@ -1,7 +1,7 @@
 """Convolution on tensor cores: `tensor.cu` and `tensor_weight.cu`, on the channels-last copies that `layout.cu` makes.
 
-float32 is multiplied as TF32, with 10 bits of mantissa; all types are summed in float32. Needs sm_80. The zeros around an
-image, and around gy, are multiplied as well: beside them a weight that is not finite gives NaN.
+float32 is multiplied as TF32, with 10 bits of mantissa; all types are summed in float32. Needs sm_80. The zeros around
+an image, and around gy, are multiplied as well: beside them a weight that is not finite gives NaN.
 """
 
 from __future__ import annotations

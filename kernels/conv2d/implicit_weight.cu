@@ -1,14 +1,14 @@
 // The gradient of a convolution's weight as a matrix product of which no factor is written down (implicit GEMM).
 //
-//     gw[o, tap] = sum_k A[k][o] B[k][tap]     k = (n, i, j)       A[k][o] = gy[n, o, i, j]
-//                                              tap = (c, p, q)     B[k][tap] = x[n, c, i stride_h - top + p dilation_h, ...]
+//     gw[o, tap] = sum_k A[k][o] B[k][tap],     k = (n, i, j),  tap = (c, p, q)
+//     A[k][o] = gy[n, o, i, j],    B[k][tap] = x[n, c, i stride_h - top + p dilation_h, j stride_w - ...]
 //
-// There are many pixels k, and few sums: a block takes a tile of gw and a part of the pixels, and `implicit_sum` adds up
-// the parts, always in the same order. Pixels lie side by side in memory but one above the other in a step: eight
+// There are many pixels k, and few sums: a block takes a tile of gw and a part of the pixels, and `implicit_sum` adds
+// up the parts, always in the same order. Pixels lie side by side in memory but one above the other in a step: eight
 // neighbouring threads read 8 pixels in a row, 32 bytes, and write them down a column.
 //
-// A thread always takes every eighth pixel, and walks there without dividing. What depends on the tap alone waits in
-// shared memory.
+// A thread takes every eighth pixel, and walks there without dividing. What depends on the row or the column of the
+// tile alone waits in shared memory.
 // nvrtc: TYPE=float ROWS=128,64,32
 // nvrtc: TYPE=float16,bfloat16 ROWS=128,32
 #include "../half.cuh"
@@ -26,8 +26,8 @@ constexpr int APART = Block::THREADS / DEPTH;  // rows and columns that a thread
 struct __align__(16) Places { int offset, h, w, row; };
 
 // The way from one step to the next, DEPTH pixels further on: what is added to a window's row and column and to both
-// pointers, and what more where that leads to the next row of windows, and to the next image. From `height` and `width` on
-// there are no windows.
+// pointers, and what more where that leads to the next row of windows, and to the next image. From `height` and `width`
+// on there are no windows.
 struct Ahead {
     int h, height, w, width, next_h;
     int x, x_next_row, x_next_image, gy, gy_next_image;
@@ -89,9 +89,10 @@ struct Load {
     __device__ __forceinline__ void turn(int by) { place += by; }
 };
 
-// parts[part][group][o][tap]: the sums over `length` pixels, a multiple of DEPTH, for the `outputs` x `columns` numbers of
-// gw in each group. blockIdx.x counts tiles of rows, blockIdx.y those of columns, blockIdx.z parts, in each of them groups.
-// budget: 256 threads, 128 registers, 20480 bytes
+// parts[part][group][o][tap]: the sums over `length` pixels, a multiple of DEPTH, for the `outputs` x `columns` numbers
+// of gw in each group. blockIdx.x counts tiles of rows, blockIdx.y those of columns, blockIdx.z parts, and in each of
+// them groups.
+// budget: 256 threads, 128 registers, 18944 bytes
 extern "C" __global__ void __launch_bounds__(Block::THREADS, 512 / Block::THREADS)
     implicit_weight(const TYPE* __restrict__ x, const TYPE* __restrict__ gy, float* __restrict__ parts, Conv s,
                     Ahead ahead, int outputs, int columns, unsigned length) {

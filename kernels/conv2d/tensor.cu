@@ -5,16 +5,16 @@
 // Both inputs are the copies that layout.cu makes, channels last. So a row of A or B is 16 bytes of channels after 16
 // bytes of channels, tap after tap, and a cp.async fetches them from where the tap looks: pixel's place + tap's place.
 //
-// The adjoint is the same sum with gy for x. At stride s a pixel hears from every s-th tap only, and pixels s apart hear
-// from the same ones: each such phase is a convolution of its own, of stride 1, with its taps and with pixels s apart.
+// The adjoint is the same sum with gy for x. At stride s a pixel hears from every s-th tap only, and pixels s apart
+// hear from the same ones: such a phase is a convolution of its own, of stride 1, with its taps and its pixels.
 // nvrtc: TYPE=float,float16,bfloat16 TILE_M=128,64 TILE_N=256; sm_80
 // nvrtc: TYPE=float,float16,bfloat16 TILE_M=64 TILE_N=64; sm_80
 #include "conv.cuh"
 #include "fragments.cuh"
 #include "taps.cuh"
 
-// One axis of a block's work, rows for example. Output u of `outputs` is row first + u every of y. Its first tap, `tap`,
-// sees row at + u rise of the copy; the others of its `taps` taps follow `step` apart, and see rows `ahead` apart.
+// One axis of a block's work, rows for example. Output u of `outputs` is row first + u every of y. Its first tap is
+// `tap` and sees row at + u rise of the copy; its other taps, `taps` in all, are `step` apart and see rows `ahead` apart.
 struct Side {
     int outputs, first, every, taps, tap, step, at, ahead, rise;
 

@@ -2,15 +2,16 @@
 //
 // The operands of a step, 8 rows of A and of B, lie in shared memory; the sums stay in registers from the first step to
 // the last. A thread has `rows` x 8 of them: for each row of A and B it loads rows + 8 numbers, 16 bytes at a time, and
-// multiplies rows x 8 times: 16 multiplications for each load, where rows = 8.
+// multiplies rows x 8 times: 16 multiplications for each load, where rows = 8. That takes 128 registers, so that two
+// blocks of 256 threads run on a multiprocessor: 4 warps for each of its schedulers, which fill each other's waits.
 //
 //   block     down x across warps
 //   warp      8 rows x 32 sums
 //   lane      of every 32 rows 4, of every 16 columns 4: as far apart as that, so that the 8 lanes that are served
 //             together want 64 neighbouring bytes of A and 32 of B, and no bank is asked twice
 //
-// There is room for two steps: while one is multiplied the next one is fetched from global memory, and put into the other
-// half when the multiplications are done. So there is one barrier a step:
+// There is room for two steps: while one is multiplied the next one is fetched from global memory, and put into the
+// other half when the multiplications are done. So there is one barrier a step:
 //
 //     for (turn = STEP; ...; turn = -turn) {
 //         load.fetch(...);  tile.multiply(memory);  load.keep(memory);
@@ -67,9 +68,9 @@ template <int rows_of_thread, int warps_down, int warps_across> struct Tile {
 
     __device__ __forceinline__ void turn(int by) { a_place += by, b_place += by; }
 
-    // put(row, sum) for all sums, in column threadIdx.x % N. The lanes of a warp come with 32 neighbouring columns of one
-    // row, so that what they store lies together; the sums change hands in `stage`, when all threads are done with the
-    // steps.
+    // put(row, sum) for all sums, in column threadIdx.x % N. The lanes of a warp come with 32 neighbouring columns of
+    // one row, so that what they store lies together; the sums change hands in `stage`, when all threads are done with
+    // the steps.
     template <class Put> __device__ __forceinline__ void each(Memory& memory, Put put) const {
         float(&stage)[8][40] = memory.stage[threadIdx.x / 32];
 #pragma unroll

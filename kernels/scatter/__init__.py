@@ -24,7 +24,7 @@ def add_slices(x: np.ndarray, places: np.ndarray, size: int) -> np.ndarray:
     """
     assert x.ndim == 3, x.shape
     assert places.shape == x.shape[1:2], (places.shape, x.shape)
-    return narrow(backend(__name__, x).add_slices(native(x), native(places), size), x)
+    return narrow(backend(__name__, x).add_slices(native(x), places, size), x)
 
 
 def add_at(x: np.ndarray, index: tuple[Any, ...], shape: tuple[int, ...]) -> np.ndarray:
