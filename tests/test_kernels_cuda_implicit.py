@@ -17,7 +17,7 @@ from tinyseg.kernels.source import KERNELS
 BFLOAT16 = ml_dtypes.bfloat16
 ROUNDING = {np.float32: 2e-6, np.float16: 1e-3, BFLOAT16: 8e-3}
 # Types and rows of a tile, and how many examples: half the time goes into the threads that a large tile has to spare.
-BUILDS = [(np.float32, 128, 5), (np.float32, 64, 8), (np.float32, 32, 16), (np.float16, 32, 4), (BFLOAT16, 128, 4)]
+BUILDS = [(np.float32, 128, 4), (np.float32, 64, 6), (np.float32, 32, 12), (np.float16, 32, 3), (BFLOAT16, 128, 2)]
 NAMES = ["implicit_pack", "implicit"]
 
 small, side = st.integers(1, 3), st.integers(0, 3)

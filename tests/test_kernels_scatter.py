@@ -169,3 +169,12 @@ def test_neighbouring_threads_read_and_write_side_by_side():
     rows = [row for row in costs.select(memory="global") if row.kernel == "pieces" and row.size == 16]
     assert {row.access for row in rows} == {"load", "store"}
     assert all(row.transactions == row.ideal for row in rows)
+
+
+@pytest.mark.parametrize("to", [on_cpu, emulated])
+@pytest.mark.parametrize("count", [0, 1, 100])
+def test_weights_of_numbers(to, count):
+    numbers, weights = np.random.default_rng(0).integers(0, 7, count), drawn(count, np.float64, 1)
+    y = scatter.bincount(to(numbers), to(weights), 9)
+    assert type(y) is type(to(weights))
+    np.testing.assert_allclose(np.asarray(y), np.bincount(numbers, weights, 9), atol=1e-13)

@@ -4,8 +4,8 @@
 //     gq = scale gs k          gk = scale gs^T q                     gv = p^T gy
 //
 // flash_grad_queries owns rows of q, and the keys pass by twice: all of them make the mean, which gq needs from the
-// first on. flash_grad_keys owns rows of k and v, and the queries pass by. So nobody adds to a sum that is not their own:
-// there are no atomics, and every run has the same bits.
+// first on. flash_grad_keys owns rows of k and v, and the queries pass by. So nobody adds to a sum that is not their
+// own: there are no atomics, and every run has the same bits.
 // nvrtc: TENSOR=0 TYPE=float WIDTH=32,64,128; sm_80
 // nvrtc: TENSOR=1 TYPE=float,float16,bfloat16 WIDTH=64,128; sm_80
 #include "flash.cuh"

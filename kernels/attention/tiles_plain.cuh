@@ -1,6 +1,6 @@
 // Products of tiles by multiply-adds of float32. The 8 threads of a row are neighbours:
 //
-//     thread t: rows t / 8 + 16 i of the block, rows t % 8 + 8 j of those that pass by, features 4 (t % 8) + 32 g + 0..3
+//     thread t: rows t / 8 + 16 i of the block, rows t % 8 + 8 j of what passes by, features 4 (t % 8) + 32 g + 0..3
 //
 // A step of a product is R + 4 loads of 16 bytes for 16 R multiply-adds. Such a load is served for 8 threads at a time:
 // they want one address of a row of the block, which they share, and 8 neighbouring rows, or 128 bytes of one, of the

@@ -2,7 +2,7 @@
 //
 // A warp has 8 R rows of the block. With group = lane / 4 and t = lane % 4 a thread has, as the sums of an mma lie,
 //
-//     rows group + 8 i of its warp's, rows 8 g + 2 t + 0..1 of those that pass by, features 8 g + 2 t + 0..1
+//     rows group + 8 i of its warp's, rows 8 g + 2 t + 0..1 of what passes by, features 8 g + 2 t + 0..1
 //
 // and so does the left factor of an mma want its values. The scores of a tile, made into shares, are the left factor of
 // the next product where they are, in registers: nothing has to be exchanged.
@@ -58,7 +58,7 @@ __device__ __forceinline__ void multiply(float (&s)[R][N], int i, int j, const u
     s[i][j] = d[0], s[i][j + 1] = d[1], s[i + 1][j] = d[2], s[i + 1][j + 1] = d[3];
 }
 
-// s_ij = scale sum_e a_ie b_je. ldmatrix is made for 8 x 8 half values, but moves bytes, and TF32 lies as two halves do.
+// s_ij = scale sum_e a_ie b_je. ldmatrix is made for 8 x 8 half values, but moves bytes, and TF32 lies as halves do.
 template <int R>
 __device__ __forceinline__ void dots(float (&s)[R][C], const TYPE* a, const TYPE* b, int size, float scale) {
     a += (threadIdx.x / WARP * 8 * R + lane() % 16) * PITCH + lane() / 16 * CHUNK;

@@ -14,7 +14,7 @@
 #include "taps.cuh"
 
 // One axis of a block's work, rows for example. Output u of `outputs` is row first + u every of y. Its first tap is
-// `tap` and sees row at + u rise of the copy; its other taps, `taps` in all, are `step` apart and see rows `ahead` apart.
+// `tap` and sees row at + u rise of the copy. There are `taps` taps, `step` apart, which see rows `ahead` apart.
 struct Side {
     int outputs, first, every, taps, tap, step, at, ahead, rise;
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..backend import backend, narrow, native
 
-__all__ = ["add_at", "add_slices", "multiply_at", "put_at"]
+__all__ = ["add_at", "add_slices", "bincount", "multiply_at", "put_at"]
 
 
 def add_slices(x: np.ndarray, places: np.ndarray, size: int) -> np.ndarray:
@@ -30,6 +30,12 @@ def add_slices(x: np.ndarray, places: np.ndarray, size: int) -> np.ndarray:
 def add_at(x: np.ndarray, index: tuple[Any, ...], shape: tuple[int, ...]) -> np.ndarray:
     """y[index] += x into zeros of this shape, element by element: x has the shape of y[index]."""
     return narrow(backend(__name__, x).add_at(native(x), index, shape), x)
+
+
+def bincount(numbers: np.ndarray, weights: np.ndarray, size: int) -> np.ndarray:
+    """y[numbers[i]] += weights[i] into `size` zeros, of float64 as the weights; CuPy's own adds in an order of chance."""
+    assert numbers.shape == weights.shape, (numbers.shape, weights.shape)
+    return backend(__name__, weights).bincount(numbers, native(weights), size)
 
 
 def multiply_at(x: np.ndarray, index: tuple[Any, ...], factors: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["add_at", "add_slices", "multiply_at", "put_at"]
+__all__ = ["add_at", "add_slices", "bincount", "multiply_at", "put_at"]
 
 
 def add_slices(x: np.ndarray, places: np.ndarray, size: int) -> np.ndarray:
@@ -25,6 +25,11 @@ def add_at(x: np.ndarray, index: tuple[Any, ...], shape: tuple[int, ...]) -> np.
     y = np.zeros(shape, x.dtype)
     np.add.at(y, index, x)
     return y
+
+
+def bincount(numbers: np.ndarray, weights: np.ndarray, size: int) -> np.ndarray:
+    """NumPy adds one after another."""
+    return np.bincount(numbers, weights, size)
 
 
 def multiply_at(x: np.ndarray, index: tuple[Any, ...], factors: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 from ..backend import native
 from ..launch import TYPES, empty, kernel, to_device_of
 
-__all__ = ["add_at", "add_slices", "multiply_at", "put_at"]
+__all__ = ["add_at", "add_slices", "bincount", "multiply_at", "put_at"]
 
 THREADS, PIECE, PACK = 256, 32, 16  # of scatter.cu, and the bytes of a pack
 FULL = slice(None)
@@ -43,6 +43,11 @@ def put_at(x: Array, index: tuple[Any, ...], values: Array) -> Array:
         args = native(values), order, places, y, np.int64(values.size)
         _kernel("put", y)((-(-values.size // THREADS),), (THREADS,), args)
     return _restored(y, x)
+
+
+def bincount(numbers: Array, weights: Array, size: int) -> Array:
+    """See `kernels.scatter.bincount`."""
+    return add_slices(weights.reshape(1, -1, 1), numbers, size).reshape(-1)
 
 
 def _at(x: Array, index: tuple[Any, ...], shape: tuple[int, ...], product: bool) -> Array:
@@ -93,11 +98,11 @@ def _joined(x: Array, places: Array, size: int, product: bool) -> Array:
         packed = inner * stored.itemsize % PACK == 0
         work = pieces * columns // (PACK // stored.itemsize if packed else 1)
         slices = tuple(map(np.int64, (n, size, inner, columns)))
-        args = stored, order, ordered, y, heads, tails, slices, product, packed
-        _kernel("pieces", stored)((-(-work // THREADS),), (THREADS,), args)
+        given = stored, order, ordered, y, heads, tails, slices, product, packed
+        _kernel("pieces", stored)((-(-work // THREADS),), (THREADS,), given)
         if pieces > 1:
-            args = ordered, heads, tails, y, slices, product
-            _kernel("joins", stored)((-(-pieces * columns // THREADS),), (THREADS,), args)
+            given_joins = ordered, heads, tails, y, slices, product
+            _kernel("joins", stored)((-(-pieces * columns // THREADS),), (THREADS,), given_joins)
     return _restored(y, x)
 
 

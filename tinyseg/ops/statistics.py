@@ -10,6 +10,7 @@ import numpy as np
 from ..devices import array_module
 from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, DTypeError, GraphError, ShapeError
+from ..kernels import scatter
 from .arrange import movedim
 from .checks import as_tensor, axis, is_float, real, same_kind, tensor_arg
 from .choice import lerp, where
@@ -237,7 +238,8 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
         return Tensor(xp.bincount(x.data, minlength=minlength).astype(np.int64))
     if tensor_arg("bincount", "weights", weights).shape != x.shape:
         raise ShapeError(f"bincount: weights must have input's shape {x.shape}, got {weights.shape}")
-    sums = xp.bincount(x.data, weights.data.astype(np.float64), minlength)
+    bins = max(minlength, int(x.data.max()) + 1 if x.data.size else 0)
+    sums = scatter.bincount(x.data, weights.data.astype(np.float64), bins)
     return Tensor(sums.astype(np.float32 if weights.dtype == np.float32 else np.float64))
 
 
