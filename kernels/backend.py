@@ -58,4 +58,4 @@ def narrow(y: np.ndarray, like: np.ndarray) -> np.ndarray:
 
 
 def _on_cpu(x: Any) -> bool:
-    return isinstance(x, np.ndarray) and not isinstance(x, EmulatedArray)
+    return isinstance(x, np.ndarray | np.generic) and not isinstance(x, EmulatedArray)

@@ -30,6 +30,7 @@ import numba
 from numba.core import event
 
 from tinyseg.errors import ArgumentError, DTypeError
+from tinyseg.kernels import cache
 from tinyseg.kernels.memory import keep_freed_memory
 
 __all__ = ["JIT", "cache_folder", "get_num_threads", "parallel", "prange", "serial", "set_num_threads"]
@@ -116,9 +117,9 @@ def cache_folder() -> pathlib.Path:
     root = pathlib.Path(__file__).resolve().parent
     digest = hashlib.sha256(f"{numba.__version__} {sys.version}".encode())
     for source in sorted([*root.rglob("*.py"), *(root.parent / "tinyseg" / "data").rglob("*.py")]):
-        digest.update(source.read_bytes())
-    base = os.environ.get("TINYSEG_CACHE") or pathlib.Path.home() / ".cache" / "tinyseg"
-    return pathlib.Path(base) / "numba" / digest.hexdigest()[:16]
+        if not source.name.startswith("cuda") and source.parent.name != "emulator":  # numba compiles nothing of these
+            digest.update(source.read_bytes())
+    return cache.folder("numba") / digest.hexdigest()[:16]
 
 
 def _prepare_cache() -> None:

@@ -20,7 +20,7 @@ import numpy as np
 from .emulated import EmulatedArray, emulated
 from .source import KERNELS, Defines, read_source
 
-__all__ = ["empty", "kernel", "on_device_of", "options", "scalar", "to_device_of"]
+__all__ = ["capability", "empty", "kernel", "on_device_of", "options", "scalar", "to_device_of"]
 
 TYPES = {"float32": "float", "float64": "double", "float16": "float16", "bfloat16": "bfloat16"}
 
@@ -48,6 +48,18 @@ def kernel(source: str, name: str, like: Any, **defines: int | str) -> Launch:
 def on_device_of(like: Any) -> AbstractContextManager[Any]:
     """Context in which CuPy allocates and launches on the GPU of `like`, and not on the first."""
     return contextlib.nullcontext() if isinstance(like, EmulatedArray) else like.device
+
+
+def capability(like: Any) -> int:
+    """The compute capability of the GPU of `like`, 80 for sm_80; the emulator has every instruction that we use."""
+    return 90 if isinstance(like, EmulatedArray) else _capability(int(like.device.id))
+
+
+@functools.cache
+def _capability(device: int) -> int:
+    import cupy
+
+    return int(cupy.cuda.Device(device).compute_capability)
 
 
 def scalar(value: Any) -> Any:

@@ -13,8 +13,11 @@ NVRTC comes with CUDA, and as the wheel `nvidia-cuda-nvrtc`. The options are tho
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
+import hashlib
+import os
 import pathlib
 import re
 import site
@@ -24,6 +27,7 @@ from typing import Any, NamedTuple
 
 from tinyseg.errors import DeviceError
 
+from . import cache
 from .launch import options
 from .source import KERNELS, Defines, Source, read_source
 
@@ -75,12 +79,29 @@ def occupancy(architecture: int, threads: int, registers: int, shared: int = 0) 
 
 
 def compile_source(source: Source, defines: Defines, architecture: int) -> tuple[bytes, dict[str, Resources]]:
-    """The machine code (cubin) for sm_`architecture`, and what each kernel in it takes.
+    """The machine code (cubin) for sm_`architecture`, and what each kernel in it takes; kept on disk, by hash.
 
     **Raises** DeviceError without NVRTC, or with its messages when it refuses the source.
     """
-    nvrtc, program = loaded(), ctypes.c_void_p()
     flags = *options(defines), *CUPY_OPTIONS, "--ptxas-options=-v", f"-arch=sm_{architecture}"
+    key = hashlib.sha256("\0".join([source.text, *flags, _version()]).encode()).hexdigest()[:20]
+    kept = cache.folder("nvrtc") / f"{key}.cubin"
+    try:
+        return kept.read_bytes(), _resources(kept.with_suffix(".log").read_text(encoding="utf-8"))
+    except OSError:
+        cubin, log = _compiled(source, flags, architecture)
+    with contextlib.suppress(OSError):  # a read-only home: compiled again the next time
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        for path, content in ((kept.with_suffix(".log"), log.encode()), (kept, cubin)):
+            part = path.with_name(f"{path.name}.{os.getpid()}")
+            part.write_bytes(content)
+            part.replace(path)  # nobody ever sees half of it
+    return cubin, _resources(log)
+
+
+def _compiled(source: Source, flags: tuple[str, ...], architecture: int) -> tuple[bytes, str]:
+    """The machine code, and what the compiler said."""
+    nvrtc, program = loaded(), ctypes.c_void_p()
     _check(nvrtc.nvrtcCreateProgram(ctypes.byref(program), source.text.encode(), b"kernel.cu", 0, None, None))
     try:
         array = (ctypes.c_char_p * len(flags))(*(flag.encode() for flag in flags))
@@ -88,7 +109,7 @@ def compile_source(source: Source, defines: Defines, architecture: int) -> tuple
         log = _text(nvrtc, "ProgramLog", program).rstrip(b"\0").decode(errors="replace")
         if failed:
             raise DeviceError(f"nvrtc: sm_{architecture} with {' '.join(flags)} does not compile:\n{log[:4000]}")
-        return _text(nvrtc, "CUBIN", program), _resources(log)
+        return _text(nvrtc, "CUBIN", program), log
     finally:
         nvrtc.nvrtcDestroyProgram(ctypes.byref(program))
 
@@ -104,6 +125,12 @@ def loaded() -> Any:
                 ctypes.CDLL(str(builtins))  # NVRTC asks for it by its bare name
             return ctypes.CDLL(str(library))
     raise DeviceError("nvrtc: not found; it comes with CUDA, or by `pip install 'nvidia-cuda-nvrtc==13.0.*'`")
+
+
+def _version() -> str:
+    major, minor = ctypes.c_int(), ctypes.c_int()
+    _check(loaded().nvrtcVersion(ctypes.byref(major), ctypes.byref(minor)))
+    return f"{major.value}.{minor.value}"
 
 
 def _check(code: int) -> None:

@@ -25,7 +25,7 @@ template <int size> struct Place {
     int count;
     bool whole;
 
-    __device__ __forceinline__ Place at(Offset other) const { return {other, count, whole}; }  // in another array
+    __device__ __forceinline__ Place starting(Offset other) const { return {other, count, whole}; }
 
     template <class T> __device__ __forceinline__ Pack<T, size> load(const T* x) const {
         if (whole) return *reinterpret_cast<const Pack<T, size>*>(x + first);

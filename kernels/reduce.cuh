@@ -32,7 +32,9 @@ struct Largest {  // NaN where one of them is NaN, which max() would drop
 template <class V> struct __align__(2 * sizeof(V)) Pair {  // aligned, so that one instruction moves both
     V first, second;
 
-    friend __device__ __forceinline__ Pair operator+(Pair a, Pair b) { return {a.first + b.first, a.second + b.second}; }
+    friend __device__ __forceinline__ Pair operator+(Pair a, Pair b) {
+        return {a.first + b.first, a.second + b.second};
+    }
 };
 
 // The value of the lane whose number differs from this one's by the bit `step`.
@@ -43,8 +45,8 @@ template <class V> __device__ __forceinline__ Pair<V> exchanged(Pair<V> value, i
     return {exchanged(value.first, step), exchanged(value.second, step)};
 }
 
-// Joins `lanes` neighbours, a power of two. Lanes pair up across half the group, a quarter, ...: each joins its own value
-// with its partner's, so all have the same bits if join(a, b) has those of join(b, a); else take those of the first lane.
+// Joins `lanes` neighbours, a power of two. Lanes pair up across half the group, a quarter, ...: each joins its own
+// value with its partner's, so all have the same bits if join(a, b) has those of join(b, a); else use the first lane's.
 template <class Join, class V> __device__ __forceinline__ V joined_in_warp(V value, int lanes = WARP) {
 #pragma unroll
     for (int step = lanes / 2; step > 0; step /= 2) value = Join::join(value, exchanged(value, step));

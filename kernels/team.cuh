@@ -52,7 +52,9 @@ template <class T, int width, int count> struct Packs {
     __device__ __forceinline__ void load(const Share<width>& share, int start, const T* x) {
         share.template each<count>(start, [&](int j, auto at) { pack[j] = at.load(x); });
     }
-    __device__ __forceinline__ typename Accumulator<T>::type operator[](int i) const { return pack[i / width].at[i % width]; }
+    __device__ __forceinline__ typename Accumulator<T>::type operator[](int i) const {
+        return pack[i / width].at[i % width];
+    }
 };
 
 // y of chunks: store(share, start, y, [&](int i) { return ...; }), each value rounded once.

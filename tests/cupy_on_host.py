@@ -90,6 +90,7 @@ def cupy_on_host(monkeypatch):
     """Inside, CuPy's arrays are on the host, and `kernels/launch.py` finds a RawModule that works."""
     monkeypatch.setattr(cupy, "RawModule", HostModule)
     monkeypatch.setattr(cupy, "asarray", lambda a: a if isinstance(a, cupy.ndarray) else to_host_cupy(np.asarray(a)))
+    monkeypatch.setattr(launch, "_capability", lambda device: 90)
     monkeypatch.setattr(launch, "on_device_of", lambda like: contextlib.nullcontext())
     monkeypatch.setattr(cupy.cuda, "Device", lambda number: contextlib.nullcontext())
     before = cupy.cuda.get_allocator()

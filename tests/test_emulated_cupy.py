@@ -16,7 +16,7 @@ cupy = pytest.importorskip("cupy", exc_type=ImportError)
 special = pytest.importorskip("cupyx.scipy.special", exc_type=ImportError)
 
 # Keywords that NumPy's own functions hand on to one another, and that nothing of ours gives.
-INTERNAL = {"where", "device", "subok"}
+INTERNAL = {"where", "device", "subok", "casting"}
 
 
 def name_of(function):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import ml_dtypes
 import numpy as np
 import pytest
@@ -313,10 +311,10 @@ RULE = [  # type, geometry, shape of the weight, N·OH·OW; what takes it
 
 
 @pytest.mark.parametrize(("dtype", "geometry", "shape", "windows", "expected"), RULE)
-def test_which_version_takes_what(dtype, geometry, shape, windows, expected):
+def test_which_version_takes_what(dtype, geometry, shape, windows, expected, monkeypatch):
     x = emulated(np.zeros(1, dtype))
 
-    def taken(x=x):
+    def taken():
         version = cuda._algorithm(x, geometry, shape, windows)
         return next(name for name, module in cuda.ALGORITHMS.items() if module is version)
 
@@ -330,5 +328,5 @@ def test_which_version_takes_what(dtype, geometry, shape, windows, expected):
     for name in conv2d.algorithms(geometry, shape, x):
         with kernels.use(conv2d=name):
             assert taken() == name
-    old = SimpleNamespace(dtype=x.dtype, device=SimpleNamespace(compute_capability="75"))
-    assert taken(old) == ("implicit" if expected == "tensor" else expected)
+    monkeypatch.setattr(cuda, "capability", lambda x: 75)
+    assert taken() == ("implicit" if expected == "tensor" else expected)

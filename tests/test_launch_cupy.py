@@ -50,7 +50,7 @@ def test_nvrtc_is_given_what_cupy_gives_it(path, architecture, monkeypatch, tmp_
             return nvrtc_.compileProgram(program, flags)
 
     nvrtc_ = compiler.nvrtc
-    monkeypatch.setenv("CUPY_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(compiler, "_kernel_cache_backend", compiler._DiskKernelCacheBackend(str(tmp_path)))
     monkeypatch.setattr(compiler, "nvrtc", Nvrtc())
     monkeypatch.setattr(compiler.function, "Module", Loaded)
     monkeypatch.setattr(compiler, "_get_arch_for_options_for_nvrtc", lambda arch=None: (f"-arch=sm_{arch}", "cubin"))

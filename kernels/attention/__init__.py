@@ -7,15 +7,15 @@
 top and total, by which the backward has the shares p again, stay two: their sum top + log total would be rounded where
 scores are large, and every share with it.
 
-**Shapes**: q (B, L, E), k (B, S, E), v (B, S, V), y and gy (B, L, V), top and total (B, L); none of them empty. With
-`causal` place i attends to places j <= i.
+**Shapes**: q (B, L, E), k (B, S, E), v (B, S, V), y and gy (B, L, V), top and total (B, L), float32 for half types;
+none of them empty. With `causal` place i attends to places j <= i.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from ..backend import backend
+from ..backend import backend, narrow
 
 __all__ = ["forward", "grad"]
 
@@ -23,14 +23,16 @@ __all__ = ["forward", "grad"]
 def forward(q: Any, k: Any, v: Any, scale: float, causal: bool) -> tuple[Any, Any, Any]:
     """(y, top, total)."""
     _check(q, k, v)
-    return backend(__name__, q).forward(q, k, v, scale, causal)
+    y, top, total = backend(__name__, q).forward(q, k, v, scale, causal)
+    return narrow(y, q), top, total
 
 
 def grad(gy: Any, q: Any, k: Any, v: Any, top: Any, total: Any, scale: float, causal: bool) -> tuple[Any, Any, Any]:
     """(gq, gk, gv)."""
     _check(q, k, v)
     assert gy.shape == (*q.shape[:2], v.shape[2]), (gy.shape, q.shape, v.shape)
-    return backend(__name__, q).grad(gy, q, k, v, top, total, scale, causal)
+    gq, gk, gv = backend(__name__, q).grad(gy, q, k, v, top, total, scale, causal)
+    return narrow(gq, q), narrow(gk, k), narrow(gv, v)
 
 
 def _check(q: Any, k: Any, v: Any) -> None:

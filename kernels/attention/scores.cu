@@ -1,7 +1,7 @@
 // The softmax between the two products of composed attention, and its gradient: scores are read once and written once.
 //
-//   shares       e_ij = e^(scale s_ij - top_i), p_ij = e_ij / total_i  with top_i = max_j scale s_ij, total_i = sum_j e_ij
-//   shares_grad  gs_ij = scale p_ij (dp_ij - mean_i)                   with mean_i = sum_j p_ij dp_ij
+//   shares       e_ij = e^(scale s_ij - top_i), p_ij = e_ij / total_i, top_i = max_j scale s_ij, total_i = sum_j e_ij
+//   shares_grad  gs_ij = scale p_ij (dp_ij - mean_i), mean_i = sum_j p_ij dp_ij
 //
 // The threads of a row keep it in registers, HELD values each, a warp apart: neighbours read neighbouring addresses,
 // and each thread has HELD loads under way at once. A warp takes a row of up to 256 values by itself, a block up to

@@ -29,7 +29,7 @@ import numpy as np
 
 from .. import allow_tf32, chosen, full_accuracy
 from ..backend import HALF_TYPES, native
-from ..emulated import EmulatedArray
+from ..launch import capability
 from . import ConvGeometry, Pair, cuda_columns, cuda_direct, cuda_implicit, cuda_tensor, cuda_winograd, output_size
 
 __all__ = ["ALGORITHMS", "forward", "grad_input", "grad_weight"]
@@ -48,7 +48,7 @@ def _algorithm(x: Array, geometry: ConvGeometry, weight_shape: tuple[int, ...], 
     """The one that `kernels.use` names if it applies, else the first of the rule's that does."""
     for name in (chosen("conv2d"), *_rule(x.dtype, geometry, weight_shape, windows), "implicit", "im2col"):
         version = ALGORITHMS.get(name or "")
-        if version and version.applies(geometry, weight_shape, x.dtype) and (name != "tensor" or _has_tensor_cores(x)):
+        if version and version.applies(geometry, weight_shape, x.dtype) and (name != "tensor" or capability(x) >= 80):
             return version
     return cuda_direct
 
@@ -66,11 +66,6 @@ def _rule(dtype: np.dtype, geometry: ConvGeometry, weight_shape: tuple[int, ...]
     # products for each of these as make up for it.
     dense = channels * outputs >= 24 * (channels + outputs)
     return ("winograd",) if dense and windows >= 1024 and not full_accuracy() else ()
-
-
-def _has_tensor_cores(x: Array) -> bool:
-    """Those of sm_80 and later, which know TF32 and bfloat16."""
-    return isinstance(x, EmulatedArray) or int(x.device.compute_capability) >= 80
 
 
 def forward(x: Array, w: Array, geometry: ConvGeometry, bias: Array | None = None, relu: bool = False) -> Array:

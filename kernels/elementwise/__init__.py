@@ -4,7 +4,8 @@ NumPy computes these on one thread, with a pass over memory and a temporary for 
 one pass, on all threads where the array is large; small arrays stay on the calling thread and cost no launch.
 
 **Shapes** all arrays of a call have the same shape, and results are new arrays, except for the updates: they
-write p and its state in place. These are one pass for C-contiguous float32 and float64 on the CPU, else `arrays.py`.
+write p and its state in place. Those are one pass for C-contiguous arrays, on the CPU of float32 and float64, on
+a GPU of half types too; for all others `arrays.py`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The optimisers' updates array by array: the definition of each, and what runs where no kernel does.
 
-That is on devices without kernels of their own (NumPy's ufuncs hand CuPy's arrays to CuPy), and on the CPU for half
-types, which round after every operation as PyTorch's do, and for arrays that are not C-contiguous.
+That is for arrays that are not C-contiguous (NumPy's ufuncs hand CuPy's to CuPy), and on the CPU for half types, which
+round after every operation as PyTorch's do.
 """
 
 from __future__ import annotations

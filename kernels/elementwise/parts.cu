@@ -32,7 +32,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     glu(const TYPE* __restrict__ x, TYPE* __restrict__ y, Offset n, Offset inner) {
     sweep_parts(n, inner, aligned(x, y), [&](auto at) {
-        const auto half = at.at(at.first + at.first / inner * inner);  // of a; b lies `inner` further on
+        const auto half = at.starting(at.first + at.first / inner * inner);  // of a; b lies `inner` further on
         at.store(y, each([](Wide a, Wide b) { return a * sigmoid(b); }, half.load(x), half.load(x + inner)));
     });
 }
@@ -42,7 +42,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     glu_grad(const TYPE* __restrict__ gy, const TYPE* __restrict__ x, TYPE* __restrict__ gx, Offset n, Offset inner) {
     sweep_parts(n, inner, aligned(gy, x, gx), [&](auto at) {
-        const auto half = at.at(at.first + at.first / inner * inner);
+        const auto half = at.starting(at.first + at.first / inner * inner);
         const auto g = at.load(gy), b = half.load(x + inner);
         half.store(gx, each([](Wide g, Wide b) { return g * sigmoid(b); }, g, b));
         half.store(gx + inner, each([](Wide g, Wide a, Wide b) {

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 
 from tinyseg.errors import ArgumentError, DeviceError
 
+from .. import cache
 from .findings import KernelError
 
 __all__ = ["MODES", "build_kernels", "build_runtime", "compiler", "guards"]
@@ -76,11 +77,6 @@ def _machine() -> str:
     return version.stdout + "".join(line for line in about if line.startswith(("flags", "Features", "model name")))
 
 
-def _folder() -> pathlib.Path:
-    base = os.environ.get("TINYSEG_CACHE") or pathlib.Path.home() / ".cache" / "tinyseg"
-    return pathlib.Path(base) / "emulator"
-
-
 def _key(*parts: object) -> str:
     return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:20]
 
@@ -128,7 +124,7 @@ def guards(library: pathlib.Path) -> list[int]:
 
 def _built(name: str, options: Sequence[str], what: str, text: str = "") -> pathlib.Path:
     """The file `name` of the cache. It is written under another name and renamed, so nobody ever sees half of it."""
-    path = _folder() / name
+    path = cache.folder("emulator") / name
     if path.exists():
         return path
     try:

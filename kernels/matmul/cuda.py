@@ -19,7 +19,7 @@ import numpy as np
 from .. import allow_tf32
 from ..backend import HALF_TYPES
 from ..emulated import EmulatedArray
-from ..launch import empty, on_device_of
+from ..launch import capability, empty, on_device_of
 
 __all__ = ["matmul"]
 
@@ -43,7 +43,7 @@ def matmul(a: Array, b: Array, wide: bool = False) -> Array:
     """See the family's docstring."""
     if a.dtype.name not in CODES:
         return np.matmul(a, b)  # integers, of which cuBLAS knows nothing
-    if a.dtype.name == "bfloat16" and not _multiplies_bfloat16(a):
+    if a.dtype.name == "bfloat16" and capability(a) < 80:
         y = matmul(a.astype(np.float32), b.astype(np.float32))
         return y if wide else y.astype(a.dtype)
     y = empty((*a.shape[:-1], b.shape[-1]), a, np.float32 if wide and a.dtype in HALF_TYPES else None)
@@ -53,11 +53,6 @@ def matmul(a: Array, b: Array, wide: bool = False) -> Array:
     elif y.size:
         y.fill(0)  # sums of no products
     return y
-
-
-def _multiplies_bfloat16(a: Array) -> bool:
-    """From sm_80 on."""
-    return isinstance(a, EmulatedArray) or int(a.device.compute_capability) >= 80
 
 
 def _matrices(a: Array) -> Matrices:

@@ -1,9 +1,9 @@
-// Normalisation by given means, and its gradient by given sums: one pass over (N, C * S), with the means of a channel or
-// of a group of a sample.
+// Normalisation by given means, and its gradient by given sums: one pass over (N, C * S), with the means of a channel
+// or of a group of a sample.
 //
-// A thread takes a pack of neighbouring columns, which have one channel, and ROWS rows of it: where its channel begins
-// and what is its weight it looks up once. Neighbours take the next pack, so that each access of a warp is 512 bytes side
-// by side, whatever S is. Where packs would lie across channels a thread takes one column.
+// A thread takes a pack of neighbouring columns, which have one channel, and ROWS rows of it: its channel and weight it
+// looks up once. Neighbours take the next pack, so that each access of a warp is 512 bytes side by side, whatever S is.
+// Where packs would lie across channels a thread takes one column.
 // nvrtc: TYPE=float,double,float16,bfloat16
 #include "norm.cuh"
 
@@ -64,7 +64,7 @@ struct GradInput {
             const Offset s = first + i / width * layout.groups;
             const Wide m = mean[s], r = rstd[s];
             Wide u = times(w, g[i]);
-            if (relu & (normalized(values[i], m, w * r, b) <= 0)) u = 0;  // no branch: it would keep packs from being stored at once
+            if (relu & (normalized(values[i], m, w * r, b) <= 0)) u = 0;  // & and not &&: no branch
             return r * ((u - means[s].second) - (values[i] - m) * r * means[s].first);
         });
     }

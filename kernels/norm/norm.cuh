@@ -7,17 +7,19 @@
 
 using Wide = Accumulator<TYPE>::type;
 
-// x as rows of columns (N, C * S). A channel is `span` columns, and `shared` columns have one mean: those of a channel in
-// batch norm, where all rows have the same means (groups = 0), and of a group in group norm, where each row has its own.
+// x as rows of columns (N, C * S). A channel is `span` columns, and `shared` columns have one mean: those of a channel
+// in batch norm, where all rows have the same means (groups = 0), of a group in group norm, where each row has its own.
 struct Layout {
     Offset rows, columns, span, shared;
     int groups;
 
-    __device__ __forceinline__ Offset statistic(Offset row, Offset column) const { return row * groups + column / shared; }
+    __device__ __forceinline__ Offset statistic(Offset row, Offset column) const {
+        return row * groups + column / shared;
+    }
 };
 
-// y = (x - mean) scale + bias, with the same bits wherever it is computed: a ReLU's gradient asks again where y was positive.
-// The mean is not folded into the bias, where a large offset would cancel.
+// y = (x - mean) scale + bias, with the same bits wherever it is computed: a ReLU's gradient asks again where y was
+// positive. The mean is not folded into the bias, where a large offset would cancel.
 __device__ __forceinline__ Wide normalized(Wide x, Wide mean, Wide scale, Wide bias) {
     return fma(x - mean, scale, bias);
 }
@@ -43,7 +45,8 @@ struct United {
 
 // The moments of some values in registers, all less `origin`: their mean first, then their distances from it.
 template <int count, int width>
-__device__ __forceinline__ Moments moments_of(const Share<width>& share, const Packs<TYPE, width, count>& x, Wide origin) {
+__device__ __forceinline__ Moments moments_of(const Share<width>& share, const Packs<TYPE, width, count>& x,
+                                              Wide origin) {
     Wide sum = 0, squares = 0;
     int found = 0;
     share.template values<count>(0, [&](int i) { sum += x[i] - origin, ++found; });

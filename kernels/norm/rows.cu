@@ -2,8 +2,8 @@
 // one mean. It is read once, forward and backward.
 //
 // A team is some lanes of a warp, or a block (team.cuh). Backward it takes several samples of one group, one after the
-// other, so that a thread meets the same parameters again: it adds up their gradients in registers, and leaves the sums as
-// a part that finish_sums (sums.cu) joins with the others.
+// other, so that a thread meets the same parameters again: it adds up their gradients in registers, and leaves the sums
+// as a part that finish_sums (sums.cu) joins with the others.
 // nvrtc: TYPE=float,double,float16,bfloat16
 #include "norm.cuh"
 
@@ -16,11 +16,11 @@ struct Rows {
 };
 
 // The parameters of the values that a thread has: of channels that are one value wide as many, else one for each pack.
-template <int width, int count>
-__device__ __forceinline__ Packs<TYPE, width, count> parameters(const Rows& rows, const TYPE* of, int group, int member) {
+template <int width, int count, class Values = Packs<TYPE, width, count>>
+__device__ __forceinline__ Values parameters(const Rows& rows, const TYPE* of, int group, int member) {
     const Offset first = group * Offset(rows.length / rows.span);
     const Share<width> share(first, rows.length, rows.team, member);
-    Packs<TYPE, width, count> all;
+    Values all;
     if (rows.span == 1) all.load(share, 0, of);
     else
         share.template values<count>(0, [&](int i) {
@@ -67,7 +67,7 @@ struct GroupNorm {
 };
 
 // y = (x - mean) rstd weight + bias. The mean is corrected by that of the distances from it: no sum's rounding stays.
-// budget: 512 threads, 64 registers, 768 bytes
+// budget: 512 threads, 88 registers, 768 bytes
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
     group_norm(const TYPE* __restrict__ x, const TYPE* __restrict__ weight, const TYPE* __restrict__ bias,
                TYPE* __restrict__ y, Wide* __restrict__ mean, Wide* __restrict__ var, Rows rows, Wide eps) {
@@ -126,7 +126,7 @@ struct GroupNormGrad {
 };
 
 // gx = rstd (u - mean u - xhat mean(u xhat)) with u = weight gy, and the parts of sum gy xhat and sum gy
-// budget: 512 threads, 128 registers, 512 bytes
+// budget: 512 threads, 120 registers, 512 bytes
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
     group_norm_grad(const TYPE* __restrict__ gy, const TYPE* __restrict__ x, const Wide* __restrict__ mean,
                     const Wide* __restrict__ rstd, const TYPE* __restrict__ weight, TYPE* __restrict__ gx,

@@ -1,9 +1,9 @@
 // Moments and sums of channels, in two steps: blocks leave a part each, and a second kernel joins the parts.
 //
-//   planes   S is large: a channel's values are N planes of S neighbours. A warp takes a segment of a plane at a time, a
-//            block the segments of one channel, and a channel has as many blocks as it takes to fill the GPU.
-//   columns  S is small: the values of one channel lie apart. A thread takes a column of (N, C * S), its neighbours take
-//            the next, and a channel is S columns. So are the gradients of layer norm's parameters, with S = 1.
+//   planes   S is large: a channel's values are N planes of S neighbours. A warp takes a segment of a plane at a time,
+//            a block the segments of one channel, and a channel has as many blocks as it takes to fill the GPU.
+//   columns  S is small: the values of one channel lie apart. A thread takes a column of (N, C * S), its neighbours
+//            take the next, and a channel is S columns. So are the parameters of layer norm, with S = 1.
 //
 // Values are taken less the first of their channel, so that an offset that all of them share costs no bits of mean and
 // variance. Being one of M values it is at most sqrt(M) standard deviations away from the mean, whatever it is.
@@ -22,7 +22,7 @@ constexpr int PLAIN = 0, RELU = 1, WEIGHTED = 2;  // what of gy is added: all, w
 struct Planes {
     Offset size;  // of a plane
     int batch, channels, shared;  // `shared` channels have one mean
-    int groups;                   // WEIGHTED: a channel is a group of channels here, the plane `channels of a group` * span
+    int groups;                   // WEIGHTED: a channel is one of `groups` groups, whose own channels are `span` wide
     Offset span;
 };
 
@@ -37,7 +37,8 @@ __device__ __forceinline__ V over_segments(const Planes& planes, V* room, Take t
     for (Offset unit = split * warps + threadIdx.x / WARP; unit < planes.batch * segments; unit += splits * warps) {
         const Offset begin = unit % segments * SEGMENT, row = unit / segments * planes.channels + channel;
         const int length = int(min(Offset(SEGMENT), planes.size - begin));
-        all = Join::join(all, take(Share<width>(row * planes.size + begin, length, WARP, threadIdx.x % WARP), row, begin));
+        const Share<width> share(row * planes.size + begin, length, WARP, threadIdx.x % WARP);
+        all = Join::join(all, take(share, row, begin));
     }
     return joined_in_block<Join>(all, room);
 }
@@ -56,7 +57,8 @@ __device__ __forceinline__ void over_columns(const Layout& layout, V* parts, V* 
     if (column < layout.columns)
         for (Offset row = (Offset(blockIdx.y) * HIGH + threadIdx.y) * HELD; row < layout.rows; row += step) {
             const int length = int(min(Offset(HELD), layout.rows - row));
-            all = Join::join(all, take(Share<1>(row * layout.columns + column, length, 1, 0, layout.columns), row, column));
+            const Share<1> share(row * layout.columns + column, length, 1, 0, layout.columns);
+            all = Join::join(all, take(share, row, column));
         }
     all = joined_in_column<Join>(all, room);
     if (threadIdx.y == 0 && column < layout.columns) parts[blockIdx.y * layout.columns + column] = all;
@@ -66,7 +68,8 @@ struct TakeMoments {
     const TYPE* __restrict__ x;
     Wide origin;
 
-    template <int width> __device__ __forceinline__ Moments operator()(const Share<width>& share, Offset, Offset) const {
+    template <int width>
+    __device__ __forceinline__ Moments operator()(const Share<width>& share, Offset, Offset) const {
         Packs<TYPE, width, HELD / width> values;
         values.load(share, 0, x);
         return moments_of(share, values, origin);
@@ -149,7 +152,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
                const Wide* __restrict__ rstd, const TYPE* __restrict__ weight, const TYPE* __restrict__ bias,
                Pair<Wide>* __restrict__ parts, Planes planes, int mode) {
     __shared__ Pair<Wide> room[MOST_WARPS];
-    over_planes<Sum>(planes, parts, room, aligned(gy, x), SumsOfPlanes{{gy, x, mean, rstd, weight, bias}, planes, mode});
+    const SumsOfPlanes take{{gy, x, mean, rstd, weight, bias}, planes, mode};
+    over_planes<Sum>(planes, parts, room, aligned(gy, x), take);
 }
 
 // budget: 256 threads, 128 registers, 4096 bytes
@@ -163,7 +167,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
 
 // Joins the parts of channel c: parts[p / span][c][p % span], p < count. The first of LANES threads has the result.
 template <class Join, class V>
-__device__ __forceinline__ V joined_parts(const V* parts, V* room, Offset count, Offset channels, Offset span, Offset c) {
+__device__ __forceinline__ V joined_parts(const V* parts, V* room, Offset count, Offset channels, Offset span,
+                                          Offset c) {
     V all = {};
     if (c < channels)
         for (Offset p = threadIdx.y; p < count; p += LANES)
@@ -175,8 +180,8 @@ __device__ __forceinline__ V joined_parts(const V* parts, V* room, Offset count,
 // budget: 1024 threads, 48 registers, 24576 bytes
 extern "C" __global__ void __launch_bounds__(WARP * LANES)
     finish_moments(const TYPE* __restrict__ x, const Moments* __restrict__ parts, Wide* __restrict__ mean,
-                   Wide* __restrict__ var, Wide* __restrict__ rstd, Offset count, Offset channels, Offset span, Offset size,
-                   Wide eps) {
+                   Wide* __restrict__ var, Wide* __restrict__ rstd, Offset count, Offset channels, Offset span,
+                   Offset size, Wide eps) {
     __shared__ Moments room[WARP * LANES];
     const Offset c = Offset(blockIdx.x) * WARP + threadIdx.x;
     const Moments all = joined_parts<United>(parts, room, count, channels, span, c);
@@ -203,7 +208,7 @@ extern "C" __global__ void __launch_bounds__(WARP * LANES)
 // The same means for a group of group norm, from the sums of its channels: a warp for each group.
 // parts[p / channels][group][p % channels], p < count, of which channel p % channels has the weight
 // budget: 256 threads, 40 registers, 0 bytes
-extern "C" __global__ void __launch_bounds__(THREADS)
+extern "C" __global__ void __launch_bounds__(THREADS, 1)
     group_means(const Pair<Wide>* __restrict__ parts, const TYPE* __restrict__ weight, Pair<Wide>* __restrict__ means,
                 Offset all_groups, Offset count, int channels, int groups, Wide values) {
     const Offset group = (Offset(blockIdx.x) * THREADS + threadIdx.x) / WARP;

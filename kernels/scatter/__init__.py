@@ -33,7 +33,7 @@ def add_at(x: np.ndarray, index: tuple[Any, ...], shape: tuple[int, ...]) -> np.
 
 
 def bincount(numbers: np.ndarray, weights: np.ndarray, size: int) -> np.ndarray:
-    """y[numbers[i]] += weights[i] into `size` zeros, of float64 as the weights; CuPy's own adds in an order of chance."""
+    """y[numbers[i]] += weights[i] into `size` zeros, all float64. CuPy's own function adds in an order of chance."""
     assert numbers.shape == weights.shape, (numbers.shape, weights.shape)
     return backend(__name__, weights).bincount(numbers, native(weights), size)
 

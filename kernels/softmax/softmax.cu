@@ -3,7 +3,7 @@
 // A team of threads shares a softmax. Neighbouring threads read neighbouring addresses in each case:
 //   rows   inner = 1: up to 32 lanes of a warp take a short row, so that a warp may have several; a block takes a long
 //          one. A thread reads 16 bytes at a time where the rows allow it.
-//   planes inner > 1: a thread alone takes a pixel and walks through its K classes; its neighbours take the next pixels.
+//   planes inner > 1: a thread alone takes a pixel and walks through its K classes; its neighbours take the next.
 // A softmax of HELD values for each thread of its team stays in registers: it is read once, and written once. A longer
 // one is read twice, first for its largest value and its sum together (Exponentials).
 // The tree of the sums has the same shape in every run, so they have the same bits.
@@ -20,7 +20,8 @@ constexpr int HELD = 8;       // values of a thread in registers, as the launche
 
 __device__ __forceinline__ Wide power(Wide x) { return sizeof(Wide) == 8 ? exp(x) : expf(x); }
 __device__ __forceinline__ Wide logarithm(Wide x) { return sizeof(Wide) == 8 ? log(x) : logf(x); }
-// The lowest finite number: of values that are all -inf it stays the largest, and e^(-inf - lowest) is the 0 it should be.
+// The lowest finite number: of values that are all -inf it stays the largest, and e^(-inf - lowest) is the 0 it has to
+// be.
 __device__ __forceinline__ Wide lowest() { return sizeof(Wide) == 8 ? -1.7976931348623157e308 : -3.402823466e38f; }
 
 struct Shape {
@@ -87,8 +88,8 @@ __device__ __forceinline__ void softmax_of(const Walk<width>& walk, const TYPE* 
 
 // gx = y (gy - sum gy y), with `log` gx = gy - e^y sum gy
 template <int width>
-__device__ __forceinline__ void softmax_grad_of(const Walk<width>& walk, const TYPE* gy, const TYPE* y, TYPE* gx, bool log,
-                                                Wide* room) {
+__device__ __forceinline__ void softmax_grad_of(const Walk<width>& walk, const TYPE* gy, const TYPE* y, TYPE* gx,
+                                                bool log, Wide* room) {
     constexpr int COUNT = HELD / width;
     Packs<TYPE, width, COUNT> g, p;
     Wide sum = 0;
@@ -118,7 +119,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
 
 // budget: 512 threads, 72 registers, 256 bytes
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
-    softmax_grad(const TYPE* __restrict__ gy, const TYPE* __restrict__ y, TYPE* __restrict__ gx, Shape shape, bool log) {
+    softmax_grad(const TYPE* __restrict__ gy, const TYPE* __restrict__ y, TYPE* __restrict__ gx, Shape shape,
+                 bool log) {
     __shared__ Wide room[MOST_WARPS];
     if (packed(shape, gy, y, gx)) softmax_grad_of(Walk<PACKED<TYPE>>(shape), gy, y, gx, log, room);
     else softmax_grad_of(Walk<1>(shape), gy, y, gx, log, room);
@@ -162,7 +164,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1)
         if (walk.length == 0) return;  // no joins here
         const Offset s = walk.softmax, t = target[s];
         const bool skip = t == ignored, wrong = t < 0 || t >= shape.k;
-        const Wide log_sum = lse[s], scale = skip ? 0 : wrong ? __int_as_float(0x7fc00000) : Wide(gy[s]) * Wide(weight[t]);
+        const Wide log_sum = lse[s];
+        const Wide scale = skip ? 0 : wrong ? __int_as_float(0x7fc00000) : Wide(gy[s]) * Wide(weight[t]);
         for (int start = 0; start < walk.chunks; start += COUNT) {
             typename decltype(walk)::Chunks values;
             if (!skip) values.load(walk, start, x);

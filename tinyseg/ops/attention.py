@@ -59,6 +59,7 @@ class AttentionGrad(Op):
     def backward(self, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:
         scale, causal = self.scale, self.causal
 
+        @in_float32
         def composed(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor]:
             mask = _up_to_each(q, k) if causal else None
             return (MatMul()(_shares(q * scale, k, mask, spare=False), v),)
@@ -70,7 +71,6 @@ class AttentionGrad(Op):
 
 
 @lowered
-@in_float32
 def scaled_dot_product_attention(
     query: Tensor,
     key: Tensor,
@@ -108,8 +108,13 @@ def scaled_dot_product_attention(
     factor = 1 / math.sqrt(max(query.shape[-1], 1)) if scale is None else scale
     if attn_mask is None and dropout_p == 0 and 0 not in (*shape, query.shape[-1], value.shape[-1]):
         return _fused(query, key, value, shape, factor, is_causal)
-    mask = _up_to_each(query, key) if is_causal else attn_mask
-    return MatMul()(dropout(_shares(query * factor, key, mask, spare=True), dropout_p), value)
+    return _composed(query, key, value, _up_to_each(query, key) if is_causal else attn_mask, factor, dropout_p)
+
+
+@in_float32
+def _composed(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, scale: float, dropout_p: float) -> Tensor:
+    """What `Attention` has no kernel for: masks, dropout, empty axes."""
+    return MatMul()(dropout(_shares(q * scale, k, mask, spare=True), dropout_p), v)
 
 
 def _fused(q: Tensor, k: Tensor, v: Tensor, scores: tuple[int, ...], scale: float, causal: bool) -> Tensor:
