@@ -1,7 +1,7 @@
 """Every row of the table: values, both orders of gradient, both float types, memory; on every device.
 
 `TINYSEG_TEST_DEVICES` names the devices ("cpu,emulated" without it; "cuda" on a machine with a GPU). Off the CPU a row
-also says which CUDA kernels it launches (tests/cases/launches.py): NumPy's functions would give the right numbers too.
+also says which CUDA kernels it launches: test_cases_launches.py.
 """
 
 from __future__ import annotations
