@@ -24,6 +24,8 @@ class EmulatedArray(np.ndarray):
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = None, **options: Any) -> Any:
         if any(type(x) is np.ndarray for x in (*inputs, *(out or ()))):
             raise TypeError(f"{ufunc.__name__}: a NumPy array beside an emulated one; move it with .to('emulated')")
+        if method in ("accumulate", "reduceat") and ufunc not in (np.add, np.multiply):
+            raise TypeError(f"{ufunc.__name__}.{method}: CuPy has none")
         written = {} if out is None else {"out": tuple(map(plain, out))}
         result = getattr(ufunc, method)(*map(plain, inputs), **{k: plain(v) for k, v in options.items()}, **written)
         if out is not None:
@@ -31,6 +33,8 @@ class EmulatedArray(np.ndarray):
         return _viewed(result)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        if kwargs.get("shape") in ((), 0):
+            raise TypeError(f"{function.__name__}: CuPy takes shape={kwargs['shape']} for that of the array itself")
         return _viewed(super().__array_function__(function, types, args, kwargs))
 
     def __getitem__(self, index: Any) -> Any:

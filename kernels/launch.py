@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from tinyseg.errors import DTypeError
+
 from .emulated import EmulatedArray, emulated
 from .source import KERNELS, Defines, read_source
 
@@ -31,16 +33,21 @@ def kernel(source: str, name: str, like: Any, **defines: int | str) -> Launch:
     """The kernel `name` of kernels/`source`, for arrays on the device and of the element type of `like`.
 
     It is called with grid, block, arguments and `shared_mem`, in bytes. `defines` are macros besides TYPE.
+    **Raises** DTypeError if the kernel is for floating-point types, and `like` has another.
     """
     types = TYPES.get(like.dtype.name)
+    if not types and "TYPE" not in defines and "TYPE" in _macros(source):
+        raise DTypeError(f"{name}: this CUDA kernel is for {', '.join(TYPES)}, got {like.dtype}; use .to(dtype)")
     macros = {**defines, **({"TYPE": types} if types else {})}
     function = _function(source, name, _device(like), tuple(sorted(macros.items())))
+    null = None if isinstance(like, EmulatedArray) else np.uint64(0)  # of None CuPy makes no pointer (its issue 9046)
 
     def launch(grid: Sequence[int], block: Sequence[int], args: Sequence[Any], shared_mem: int = 0) -> None:
         if shared_mem > function.max_dynamic_shared_size_bytes:
             function.max_dynamic_shared_size_bytes = shared_mem
         with on_device_of(like):
-            function(tuple(grid), tuple(block), tuple(map(scalar, args)), shared_mem=shared_mem)
+            given = tuple(null if arg is None else scalar(arg) for arg in args)
+            function(tuple(grid), tuple(block), given, shared_mem=shared_mem)
 
     return launch
 
@@ -80,8 +87,9 @@ def scalar(value: Any) -> Any:
 
 def empty(shape: Sequence[int], like: Any, dtype: Any = None) -> Any:
     """A new array, not yet written to, on the device of `like`."""
-    with on_device_of(like):
-        return np.empty_like(like, shape=tuple(shape), dtype=dtype, order="C")
+    with on_device_of(like):  # to CuPy, and to it alone, the shape () means that of `like`
+        made = np.empty_like(like, shape=tuple(shape) or (1,), dtype=dtype, order="C")
+    return made if shape else made.reshape(())
 
 
 def options(defines: Defines) -> tuple[str, ...]:
@@ -102,6 +110,12 @@ def to_device_of(array: np.ndarray, like: Any) -> Any:
 def _device(x: Any) -> int | None:
     """The number of the GPU; None: emulated."""
     return None if isinstance(x, EmulatedArray) else int(x.device.id)
+
+
+@functools.cache
+def _macros(source: str) -> frozenset[str]:
+    """The macros that a source is compiled with."""
+    return frozenset(name for variant in read_source(KERNELS / source).variants for name, _ in variant.defines)
 
 
 @functools.cache

@@ -246,3 +246,24 @@ def test_switches_of_tf32():
             ts.set_float32_matmul_precision("low")
     finally:
         ts.backends.allow_tf32 = False
+
+
+@pytest.mark.parametrize("half", HALVES)
+def test_the_cuda_kernels_give_the_same_up_to_a_rounding(half):
+    """Emulated, beside the CPU: both store half types and sum in float32, in another order."""
+    x, y, found = drawn(2, 3, 8, 8), np.array([0, 2]), []
+    for device in ("cpu", "emulated"):
+        ts.manual_seed(0)
+        model = nn.Sequential(
+            nn.Conv2d(3, 8, 3), nn.SiLU(), nn.BatchNorm2d(8), nn.Upsample(scale_factor=2), nn.Conv2d(8, 4, 3, stride=2),
+            nn.GroupNorm(2, 4), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(16, 3),
+        ).to(device)  # fmt: skip
+        with ts.autocast(half):
+            scores = model(ts.tensor(x, device=device))
+            loss = F.cross_entropy(scores, ts.tensor(y, device=device))
+        assert (scores.dtype.name, loss.dtype.name) == (half, "float32")
+        loss.backward()
+        found.append([loss.item(), *(p.grad.cpu().numpy() for p in model.parameters())])
+    for a, b in zip(*found, strict=True):
+        tolerance = 8e-3 if half == "float16" else 6e-2
+        np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * max(1e-2, np.abs(a).max()))

@@ -14,6 +14,9 @@ from benchmarks.gpu.device import Emulated
 from benchmarks.gpu.passes import passes
 from benchmarks.gpu.results import COLUMNS, NOT_TIMED, cells, goals, save, tables
 from benchmarks.gpu.rows import Ceilings, Row, Work, measure
+from benchmarks.gpu.small import launch_all
+from tinyseg.kernels import emulator
+from tinyseg.kernels.source import KERNELS, read_source
 
 
 class Clock(Emulated):
@@ -114,3 +117,10 @@ def test_rows_of_passes_are_right_under_the_emulator():
     assert all(r.launches for r in rows)
     assert {r.suite for r in rows} == {"passes over memory", "attention"}
     assert np.isfinite([r.error for r in rows]).all()
+
+
+def test_the_sanitizer_is_shown_every_kernel():
+    with emulator.record() as launches:
+        launch_all(Emulated())
+    kernels = {signature.name for path in KERNELS.glob("*/*.cu") for signature in read_source(path).signatures}
+    assert kernels - {launch.kernel for launch in launches} == set()

@@ -11,8 +11,9 @@ import pytest
 import tinyseg as ts
 from tinyseg import nn
 from tinyseg.devices import array_module
-from tinyseg.errors import DeviceError
+from tinyseg.errors import DeviceError, DTypeError
 from tinyseg.kernels.emulated import EMULATED_NUMPY, EmulatedArray, emulated, plain
+from tinyseg.nn import functional as F
 
 
 @pytest.fixture
@@ -113,3 +114,15 @@ def test_half_types():
         t = ts.tensor([1.5, 2.5]).to("emulated", dtype)
         assert (t * 2).tolist() == [3.0, 5.0]
         assert (t * 2).dtype == dtype
+
+
+def test_integers():
+    """What is a copy or a comparison takes them; a kernel of floats says so in our words."""
+    k = ts.tensor([[[-2, 0, 3, 1]]])
+    e = k.to("emulated")
+    for function in (ts.relu, lambda t: F.pad(t, (1, 2)), lambda t: t.clamp(0, 1), lambda t: t @ t.mT):
+        assert function(e).device == "emulated"
+        assert function(e).dtype == function(k).dtype
+        assert function(e).tolist() == function(k).tolist()
+    with pytest.raises(DTypeError, match=r"max_any: .* got int64; use"):
+        F.max_pool2d(e, (1, 3))

@@ -12,7 +12,19 @@ if cupy.cuda.is_available():
 from cupy.cuda import compiler  # noqa: E402
 
 from tests.cupy_on_host import as_numpy, cupy_on_host, to_host_cupy  # noqa: E402
-from tinyseg.kernels import conv2d, elementwise, emulator, im2col, nvrtc, pool, resize, softmax  # noqa: E402
+from tinyseg.kernels import (  # noqa: E402
+    attention,
+    conv2d,
+    elementwise,
+    emulator,
+    im2col,
+    norm,
+    nvrtc,
+    pad,
+    pool,
+    resize,
+    softmax,
+)
 from tinyseg.kernels.conv2d import ConvGeometry  # noqa: E402
 from tinyseg.kernels.emulated import emulated  # noqa: E402
 from tinyseg.kernels.launch import kernel, options, scalar  # noqa: E402
@@ -68,6 +80,9 @@ def drawn(*shape, seed=0, dtype=np.float32):
 X, W = drawn(2, 4, 9, 11), drawn(6, 4, 3, 3, seed=1)
 PLANE = ConvGeometry((1, 1), ((1, 1), (1, 1)))
 GY = drawn(2, 6, 9, 11, seed=2)
+COLUMNS, PLANES, C = drawn(3, 4, 5), drawn(2, 3, 4, 20), drawn(4, seed=3)
+PER_CHANNEL = drawn(3, 4)
+Q, PLACES = drawn(2, 5, 8), np.arange(72).reshape(2, 4, 3, 3) % 20
 CALLS = {
     "softmax": (softmax.softmax, (drawn(7, 300, 1),)),
     "softmax, planes": (softmax.softmax, (drawn(2, 5, 70),)),
@@ -79,6 +94,24 @@ CALLS = {
     "avg_adjoint": (pool.avg_adjoint, (drawn(2, 4, 5, 6), PoolGeometry((3, 3), (2, 2), (1, 1)), (9, 11))),
     "resize": (resize.resize, (X, resize.bilinear_taps(9, 18, False), resize.bilinear_taps(11, 22, False))),
     "silu": (lambda x: elementwise.activate("silu", x), (X,)),
+    "cross_entropy": (softmax.cross_entropy, (drawn(3, 5, 1), np.array([[0], [4], [2]]), np.ones(5, np.float32))),
+    "pad": (pad.pad, (X, ((0, 0), (0, 0), (1, 2), (2, 1)), "reflect", 0.0)),
+    "max_forward, any window": (pool.max_forward, (X, PoolGeometry((2, 3), (2, 2)))),
+    "scatter": (pool.scatter, (drawn(2, 4, 3, 3), PLACES, (4, 5))),
+    "gather": (pool.gather, (drawn(2, 4, 4, 5), PLACES)),
+    "moments, planes": (norm.moments, (drawn(3, 4, 100),)),
+    "moments, columns": (norm.moments, (COLUMNS,)),
+    "normalize": (norm.normalize, (COLUMNS, C, C, C, C)),
+    "batch norm, gradient": (norm.grad, (COLUMNS, COLUMNS + 1, C, C, C, C)),
+    "group_norm": (norm.group_norm, (PLANES, PER_CHANNEL, PER_CHANNEL, 1e-5)),
+    "attention": (attention.forward, (Q, Q, Q, 0.5, True)),
+    "attention, gradient": (attention.grad, (Q, Q, Q, Q, drawn(2, 5), np.full((2, 5), 9, np.float32), 0.5, False)),
+    "huber": (lambda x, t: elementwise.loss("huber", x, t, 1.0, 1.0), (X, X + 1)),
+    "square, sum": (lambda x, t: elementwise.loss_sum("square", x, t), (X, X + 1)),
+    "glu": (elementwise.glu, (COLUMNS,)),
+    "scale": (elementwise.scale, (X, drawn(2, 4, 1, 1))),
+    "hardtanh": (lambda x: elementwise.activate("hardtanh", x, -1.0, 1.0), (X,)),
+    "depthwise": (conv2d.forward, (X, drawn(4, 1, 3, 3), PLANE._replace(groups=4))),
     "gelu_grad": (lambda gy, x: elementwise.activate_grad("gelu", gy, x), (X, X + 1)),
     **{
         f"conv2d {direction}, {version}": (function, args, version)

@@ -170,3 +170,13 @@ def test_a_profile_shows_what_a_kernel_takes():
         assert use.occupancy == nvrtc.occupancy(use.architecture, use.threads, use.registers, use.shared)
     assert "sm_90" in str(costs)
     assert "per request" in str(costs)
+
+
+def test_a_profile_keeps_the_types_of_a_kernel_apart():
+    import tinyseg as ts
+
+    with ts.emulator.profile() as costs:
+        for dtype in (ts.float32, ts.float64):
+            ts.softmax(ts.ones(2, 3, device="emulated", dtype=dtype), 1)
+    assert [u.macros for u in costs.uses() if u.architecture == 90] == ["TYPE=float", "TYPE=double"]
+    assert "TYPE=double" in str(costs)

@@ -306,6 +306,11 @@ MISTAKES = {  # what is called, the class of error, what the message says
         DTypeError,
         "group_norm: input must be of a floating-point type, got int64",
     ),
+    "layer norm of integers": (
+        lambda: F.layer_norm(TARGET, TARGET.shape[-1:]),
+        DTypeError,
+        "layer_norm: input must be of a floating-point type, got int64",
+    ),
     "layer norm": (
         lambda: F.layer_norm(IMAGE, (4, 5)),
         ShapeError,

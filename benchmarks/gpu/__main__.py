@@ -7,6 +7,7 @@ nothing is timed, and the report says so. Needs no network, installs nothing.
 from __future__ import annotations
 
 import argparse
+import math
 import pathlib
 import re
 import sys
@@ -27,6 +28,7 @@ from tinyseg import cuda_available
 
 SECTIONS = ("table", "sanitizer", "training", "rows")
 LIMIT = 420.0  # seconds for everything; after them a row gets the fewest rounds
+GRACE = 50.0  # seconds more, after which no row is begun
 SECONDS = 0.25  # a row, all its versions and PyTorch's together
 SAMPLE = "conv2d or softmax or max_pool2d or interpolate or group_norm"  # of the table, where nothing is timed
 
@@ -56,11 +58,19 @@ def works(device: Device, only: str) -> Iterator[Work]:
 
 
 def measured(device: Device, only: str, until: float) -> Iterator[Row]:
-    """The rows; those that come when the time is up get the fewest rounds."""
+    """The rows; those that come when the time is up get the fewest rounds, and soon there are no more."""
     for work in works(device, only):
+        if device.timed and time.perf_counter() > until + GRACE:
+            print(f"the time is up before {work.name} {work.shape} {work.precision}: the rows behind it are left out")
+            return
         torch.backends.cudnn.benchmark = True
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = work.precision == "tf32"
-        yield from measure(work, device, SECONDS if time.perf_counter() < until else 0.0)
+        try:
+            yield from measure(work, device, SECONDS if time.perf_counter() < until else 0.0)
+        except Exception as problem:  # PyTorch's own, such as a lack of memory: the other rows go on
+            head = work.suite, work.name, "PyTorch", work.shape, work.precision
+            failure = f"{type(problem).__name__}: {problem}".splitlines()[0]
+            yield Row(*head, math.nan, {}, work.work, work.traffic, math.nan, [], failure)
 
 
 def parse() -> argparse.Namespace:
@@ -106,6 +116,7 @@ def main() -> int:
         for made in measured(device, options.only, began + options.limit):
             rows.append(made)
             print(markdown(COLUMNS, [cells(made, top)], texts=4)[-1], flush=True)
+            save(result, rows, top, path)  # whoever stops the run loses nothing
         save(result, rows, top, path)
     seconds = time.perf_counter() - began
     result["seconds"] = round(seconds, 1)
@@ -114,7 +125,9 @@ def main() -> int:
         write(tables(result, rows, top), "gpu", ROOT / "kernels" / "README.md")
     print(f"{seconds:.0f} s; written to {path}")
     failed = [row for row in rows if row.failure]
-    bad = result.get("table", {}).get("failed", 0) or any(row["clean"] is False for row in result.get("sanitizer", []))
+    table = result.get("table", {"passed": 1, "ended": True})
+    bad = table.get("failed", 0) or table.get("error", 0) or not (table.get("passed", 0) and table["ended"])
+    bad = bad or any(row["clean"] is False for row in result.get("sanitizer", []))
     return 1 if failed or bad else 0
 
 

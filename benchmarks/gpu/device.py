@@ -1,8 +1,8 @@
 """Where a run takes place: a GPU, whose kernels are timed, or the emulator, which only shows that everything runs.
 
 On a GPU our arrays and PyTorch's share memory (DLPack), and both libraries launch on the same stream. A row is timed
-by CUDA events. Before each run a buffer larger than the second-level cache is written, so nothing is found there; while
-the GPU does that, the launches of the run are queued, so that the events do not measure Python.
+by CUDA events. Before each run a buffer larger than the second-level cache is written, so nothing is found there; then
+the GPU waits while the launches of the run are queued, so that the events do not measure Python.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ __all__ = ["Cuda", "Device", "Emulated"]
 Run = Callable[[], Any]
 FEWEST, MOST = 5, 50  # rounds
 FLUSH = 256 << 20  # bytes: five times the second-level cache of an H100
+AHEAD = 2_000_000  # cycles for which the GPU then waits, 1 ms: writing the buffer alone takes it a tenth of that
 
 
 class Device:
@@ -129,6 +130,7 @@ class Cuda(Device):
     def _once(self, run: Run) -> float:
         start, stop = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         self._flushed.zero_()
+        torch.cuda._sleep(AHEAD)
         start.record()
         run()
         stop.record()

@@ -9,8 +9,7 @@ import numpy as np
 
 from .. import allow_tf32
 from ..backend import HALF_TYPES, native
-from ..emulated import EmulatedArray
-from ..launch import empty, kernel
+from ..launch import capability, empty, kernel
 
 __all__ = ["Flash"]
 
@@ -33,8 +32,7 @@ class Flash:
         single = q.dtype == np.float32
         if not (q.dtype in HALF_TYPES or (single and allow_tf32()) if self.tensor else single):
             return False
-        fits = max(q.shape[2], v.shape[2]) <= WIDTHS[-1]
-        return fits and (isinstance(q, EmulatedArray) or int(q.device.compute_capability) >= 80)
+        return max(q.shape[2], v.shape[2]) <= WIDTHS[-1] and capability(q) >= 80
 
     def forward(self, q: Array, k: Array, v: Array, scale: float, causal: bool) -> tuple[Array, Array, Array]:
         """See the family's docstring."""

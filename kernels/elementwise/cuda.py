@@ -33,6 +33,9 @@ Array = Any
 
 def activate(kind: str, x: Array, *settings: float) -> Array:
     """See `kernels.elementwise.activate`."""
+    if x.dtype.name not in TYPES:  # integers, which relu takes
+        assert kind == "relu", (kind, x.dtype)
+        return np.maximum(x, x.dtype.type(0))
     y = empty(x.shape, x)
     _activation("", kind, settings, x, y)
     return y
@@ -63,7 +66,7 @@ def loss_grad(kind: str, gy: Array, x: Array, t: Array, *settings: float) -> Arr
 def loss_sum(kind: str, x: Array, t: Array, *settings: float) -> Array:
     """See `kernels.elementwise.loss_sum`; of half types in float32."""
     if x.size == 0:
-        return np.zeros_like(x, shape=())
+        return np.zeros_like(empty((), x))
     blocks = min(SUMS, _blocks(x))
     sums, wide = empty((blocks,), x, _wide(x)), empty((), x, _wide(x))
     args = x, t, sums, np.int64(x.size), *_loss(kind, settings, x)
@@ -99,7 +102,8 @@ def select(condition: Array, a: Array, b: Array) -> Array:
     shape = np.broadcast_shapes(condition.shape, a.shape, b.shape)
     fits = all(v.flags.c_contiguous and (v.shape == shape or v.size == 1) for v in (a, b))
     if not fits or condition.shape != shape or condition.dtype != np.bool_ or a.dtype != b.dtype:
-        return np.where(condition, a, b)
+        chosen: Array = np.where(condition, a, b)
+        return chosen.astype(a.dtype, copy=False)  # CuPy's `where` has no bfloat16: it gives float32
     y, bits = empty(shape, a), f"u{a.itemsize}"
     if y.size:
         words = (v.reshape(-1).view(bits) for v in (a, b, y))

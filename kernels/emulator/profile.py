@@ -68,6 +68,7 @@ class Use(NamedTuple):
     spills: int
     shared: int  # bytes of a block, static and dynamic
     occupancy: float
+    macros: str  # that it was compiled with
 
 
 @dataclass
@@ -75,11 +76,11 @@ class Profile:
     """The rows of all kernels that were launched; printed as two tables."""
 
     rows: list[Row] = field(default_factory=list)
-    launches: dict[tuple[str, int, int], tuple[Source, Defines]] = field(default_factory=dict)
+    launches: dict[tuple[str, int, int, Source, Defines], None] = field(default_factory=dict)
 
     def note(self, kernel: str, threads: int, shared: int, source: Source, defines: Defines) -> None:
         """Remember a launch: blocks of `threads`, `shared` bytes of dynamic shared memory."""
-        self.launches[kernel, threads, shared] = source, defines
+        self.launches[kernel, threads, shared, source, defines] = None
 
     def uses(self) -> list[Use]:
         """Registers, spills, shared memory and occupancy of each launched kernel on each architecture.
@@ -89,13 +90,14 @@ class Profile:
         from .. import nvrtc
 
         found = []
-        for (kernel, threads, dynamic), (source, defines) in self.launches.items():
+        for kernel, threads, dynamic, source, defines in self.launches:
             least = min((v.architecture for v in source.variants if v.defines == defines), default=75)
             for architecture in (a for a in nvrtc.ARCHITECTURES if a >= least):
                 taken = nvrtc.compile_source(source, defines, architecture)[1][kernel]
                 shared = taken.shared + dynamic
                 share = nvrtc.occupancy(architecture, threads, taken.registers, shared)
-                found.append(Use(kernel, architecture, threads, taken.registers, taken.spills, shared, share))
+                macros = " ".join(f"{key}={value}" for key, value in defines)
+                found.append(Use(kernel, architecture, threads, taken.registers, taken.spills, shared, share, macros))
         return found
 
     def add(self, kernel: str, costs: list[LineCost], where: dict[int, Place]) -> None:
@@ -140,11 +142,12 @@ class Profile:
             return [f"no registers, no occupancy: {error}"]
         lines = [
             f"{'kernel':20} {'arch':>6} {'threads':>8} {'registers':>10} {'spills':>7} {'shared':>7} {'occupancy':>10}"
+            "  macros"
         ]
         for u in uses:
             lines.append(
                 f"{u.kernel:20} {'sm_' + str(u.architecture):>6} {u.threads:8} {u.registers:10} {u.spills:7} "
-                f"{u.shared:7} {u.occupancy:10.0%}"
+                f"{u.shared:7} {u.occupancy:10.0%}  {u.macros}"
             )
         return lines
 

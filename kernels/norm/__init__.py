@@ -108,8 +108,8 @@ def _planes(x: np.ndarray) -> np.ndarray:
 def _vectors(x: np.ndarray, mean: np.ndarray, rstd: np.ndarray, weight: np.ndarray | None, bias: np.ndarray | None):
     """The four vectors: statistics in the type that computes, weight and bias in x's own; no weight is 1, no bias 0."""
     channels, wide = x.shape[1], np.promote_types(x.dtype, np.float32)
-    w = np.ones_like(x, shape=channels) if weight is None else narrow(weight, x)
-    b = np.zeros_like(x, shape=channels) if bias is None else narrow(bias, x)
+    w = np.ones_like(x, shape=(channels,)) if weight is None else narrow(weight, x)
+    b = np.zeros_like(x, shape=(channels,)) if bias is None else narrow(bias, x)
     vectors = mean.astype(wide, copy=False), rstd.astype(wide, copy=False), w, b
     assert all(v.shape == (channels,) for v in vectors), ([v.shape for v in vectors], x.shape)
     return tuple(map(native, vectors))

@@ -68,5 +68,5 @@ def _grad(gy: np.ndarray, y: np.ndarray, log: bool) -> np.ndarray:
 def _classes(x: np.ndarray, target: np.ndarray, weight: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """Targets as int64, and a weight per class in the type that the kernels compute in."""
     assert target.shape == (x.shape[0], x.shape[2]), (target.shape, x.shape)
-    weights = np.ones_like(x, shape=x.shape[1]) if weight is None else narrow(weight, x)
+    weights = np.ones_like(x, shape=(x.shape[1],)) if weight is None else narrow(weight, x)
     return native(target.astype(np.int64, copy=False)), native(weights)

@@ -78,7 +78,8 @@ def arranging_rows() -> None:
     row("dstack and column_stack", lambda m, a, b: (m.dstack([a, b]), m.column_stack([a, b])), normal(3), normal(3))
     row("cartesian_prod", lambda m, a, b: m.cartesian_prod(a, b), normal(3), normal(2))
     row("diag_embed", lambda m, x: (m.diag_embed(x), x.diag_embed(-1, 0, 2)), normal(2, 3))
-    row("tril_indices", lambda m, k: (m.tril_indices(3, 4), m.triu_indices(4, 3, 1)), booleans(1))
+    row("tril_indices", lambda m, k: (m.tril_indices(3, 4, device=k.device), m.triu_indices(4, 3, 1, device=k.device)),
+        booleans(1))  # fmt: skip
 
 
 def elementwise_rows() -> None:

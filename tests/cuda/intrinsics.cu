@@ -24,7 +24,8 @@ extern "C" __global__ void many(float* y, double* z, int* i, unsigned* u, long l
         __ballot_sync(~0u, k) + __match_any_sync(~0u, k) + __match_any_sync(~0u, l[0]);
     y[4] = __int_as_float(k) + __uint_as_float(v) + __int2float_rn(k) + __ldg(y) + __ldcs(y) + __ldcg(y);
     l[0] = __double_as_longlong(d) + min(l[1], l[2]) + max(l[1], l[2]); z[2] = __longlong_as_double(l[0]);
-    __stcs(y + 5, x); __stcg(y + 6, x); __stwb(y + 6, x); z[1] += __dmul_rn(d, d) + __dadd_rn(d, d); __threadfence(); __threadfence_block(); __syncwarp();
+    __stcs(y + 5, x); __stcg(y + 6, x); __stwb(y + 6, x); z[1] += __dmul_rn(d, d) + __dadd_rn(d, d);
+    __threadfence(); __threadfence_block(); __syncwarp();
     __syncwarp(0xffffffff); __syncthreads();
     i[2] = __syncthreads_count(k) + __syncthreads_and(k) + __syncthreads_or(k) + __any_sync(~0u, k) + __all_sync(~0u,
         k);

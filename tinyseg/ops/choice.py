@@ -57,10 +57,11 @@ class Clamp(Op):
     high: float | None
 
     def forward(self, x: Array) -> Array:
-        self.inside = (x >= (-np.inf if self.low is None else self.low)) & (
-            x <= (np.inf if self.high is None else self.high)
-        )
-        return array_module(x).clip(x, self.low, self.high).astype(x.dtype, copy=False)  # bfloat16 grows beside a float
+        bounds: Any = -np.inf if self.low is None else self.low, np.inf if self.high is None else self.high
+        self.inside = (x >= bounds[0]) & (x <= bounds[1])
+        if not is_float(x.dtype):
+            bounds = self.low, self.high
+        return array_module(x).clip(x, *bounds).astype(x.dtype, copy=False)  # bfloat16 grows beside a float
 
     def backward(self, gy: Tensor) -> Tensor:
         return Where(self.inside)(gy, as_tensor(0, gy, gy.dtype))

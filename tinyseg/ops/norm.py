@@ -344,6 +344,7 @@ def layer_norm(
     **Raises** ShapeError, ArgumentError, DTypeError. **Source** Ba, Kiros & Hinton 2016.
     """
     same_kind("layer_norm", input=input, weight=weight, bias=bias)
+    real("layer_norm", input=input)
     numbers("layer_norm", eps=eps)
     shape = _last_axes("layer_norm", input, normalized_shape, weight=weight, bias=bias)
     rows = math.prod(input.shape[: input.ndim - len(shape)])

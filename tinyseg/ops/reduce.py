@@ -281,12 +281,21 @@ def _running(caller: str, input: Tensor, dim: int) -> Extremes:
     x = tensor_arg(caller, "input", input)
     place = axis(caller, dim, x.ndim)
     xp, line = array_module(x.data), x if x.ndim else reshape(x, 1)
-    running = (xp.maximum if caller == "cummax" else xp.minimum).accumulate(line.data, axis=place)
+    running = accumulated(xp.maximum if caller == "cummax" else xp.minimum, line.data, place)
     steps = xp.arange(line.shape[place]).reshape([-1 if i == place else 1 for i in range(line.ndim)])
     reached = (line.data == running) | (line.data != line.data)  # a NaN is reached by every NaN
-    indices = xp.maximum.accumulate(xp.where(reached, steps, 0), axis=place).astype(np.int64)
+    indices = accumulated(xp.maximum, xp.where(reached, steps, 0), place).astype(np.int64)
     values = Gather(indices, place)(line)
     return Extremes(reshape(values, x.shape), Tensor(indices.reshape(x.shape)))
+
+
+def accumulated(function: Any, x: Array, place: int) -> Array:
+    """`function.accumulate` of the maximum or minimum, in steps of 1, 2, 4, ...: CuPy has it for sums and products."""
+    y, back, before = x.copy(), 1, (slice(None),) * (place % x.ndim)
+    while back < y.shape[place]:
+        y[(*before, slice(back, None))] = function(y[(*before, slice(back, None))], y[(*before, slice(None, -back))])
+        back *= 2
+    return y
 
 
 def _widened(caller: str, input: Tensor, dtype: Any) -> Tensor:

@@ -16,7 +16,7 @@ from .checks import as_tensor, axis, is_float, real, same_kind, tensor_arg
 from .choice import lerp, where
 from .indexing import Gather
 from .order import sort
-from .reduce import Amax
+from .reduce import Amax, accumulated
 from .shape import reshape
 
 
@@ -133,7 +133,7 @@ def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> Picked:
     values, order = (xp.moveaxis(t.data, place, -1) for t in ordered)
     steps = xp.arange(values.shape[-1])
     starts = xp.concatenate([xp.ones_like(values[..., :1], dtype=bool), values[..., 1:] != values[..., :-1]], axis=-1)
-    runs = steps - xp.maximum.accumulate(xp.where(starts, steps, 0), axis=-1)  # equal elements before each
+    runs = steps - accumulated(xp.maximum, xp.where(starts, steps, 0), -1)  # equal elements before each
     last = runs.argmax(axis=-1)[..., None]
     indices = xp.moveaxis(xp.take_along_axis(order, last, axis=-1), -1, place)
     return _found(x, Tensor(xp.ascontiguousarray(indices)), place, keepdim)
