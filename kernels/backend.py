@@ -7,7 +7,7 @@ first call, so that `import tinyseg` never waits for numba.
 from __future__ import annotations
 
 import importlib
-import importlib.util
+import sys
 from types import ModuleType
 from typing import Any
 
@@ -26,17 +26,17 @@ HALF_TYPES = frozenset({np.dtype(np.float16), np.dtype(ml_dtypes.bfloat16)})
 def backend(family: str, x: Any) -> ModuleType:
     """The module of `family` (a package's `__name__`) whose kernels take arrays like `x`.
 
-    **Raises** DeviceError when the family has no kernels for that kind of array.
+    **Raises** DeviceError for an array of another library.
     """
     if _on_cpu(x):
         return importlib.import_module(f"{family}.cpu")
-    name = f"{family}.cuda"
-    if importlib.util.find_spec(name) is None:
+    cupy = sys.modules.get("cupy")  # no array can be CuPy's before CuPy is imported
+    if not isinstance(x, EmulatedArray) and (cupy is None or not isinstance(x, cupy.ndarray)):
         short = family.rpartition(".")[2]
         raise DeviceError(
-            f"{short}: no CUDA kernel yet, got a {type(x).__module__}.{type(x).__name__}; move it with .cpu()"
+            f"{short}: kernels take NumPy's, CuPy's and emulated arrays, got a {type(x).__module__}.{type(x).__name__}"
         )
-    return importlib.import_module(name)
+    return importlib.import_module(f"{family}.cuda")
 
 
 def native(x: np.ndarray) -> np.ndarray:
