@@ -128,6 +128,7 @@ def main() -> int:
     table = result.get("table", {"passed": 1, "ended": True})
     bad = table.get("failed", 0) or table.get("error", 0) or not (table.get("passed", 0) and table["ended"])
     bad = bad or any(row["clean"] is False for row in result.get("sanitizer", []))
+    bad = bad or not all(math.isfinite(row["last loss"]) for row in result.get("training", []))
     return 1 if failed or bad else 0
 
 

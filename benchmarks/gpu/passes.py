@@ -181,6 +181,7 @@ def attentions(device: Device, dtype: str) -> Iterator[Work]:
         from tinyseg.kernels.attention.cuda import ALGORITHMS
 
         versions = {version: functools.partial(by, version) for version in ALGORITHMS}
+        versions["(chosen)"] = functools.partial(by, None)
         work = 2 * b * length * length * e
         yield _work(ATTENTION, "attention", drawn, versions, lambda q, k, v: F.scaled_dot_product_attention(q, k, v),
                     4 * drawn.ours[0].nbytes, work)  # fmt: skip

@@ -73,7 +73,7 @@ def goals(rows: Sequence[Row]) -> list[list[str]]:
     """By suite and type the geometric mean of PyTorch's time / ours for the versions that the library chooses."""
     lines = []
     for key in dict.fromkeys((row.suite, row.precision) for row in rows):
-        mine = [r for r in rows if (r.suite, r.precision) == key and r.version in ("(chosen)", "cuda", "flash")]
+        mine = [r for r in rows if (r.suite, r.precision) == key and r.version in ("(chosen)", "cuda")]
         ratios = [r.ratio for r in mine if not r.failure and not math.isnan(r.ratio)]
         goal = f"{GOALS[key]:g}" if key in GOALS else ""
         mean, least = (f"{statistics.geometric_mean(ratios):.2f}", f"{min(ratios):.2f}") if ratios else ("", "")
