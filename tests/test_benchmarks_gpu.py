@@ -116,6 +116,8 @@ def test_rows_of_passes_are_right_under_the_emulator():
     assert [r for r in rows if r.failure] == []
     assert all(r.launches for r in rows)
     assert {r.suite for r in rows} == {"passes over memory", "attention"}
+    ran = {"composed": "shares", "flash": "flash", "flash_tensor": "flash"}
+    assert all(ran[r.version] in r.launches for r in rows if r.version in ran)  # and no other in its place
     assert np.isfinite([r.error for r in rows]).all()
 
 

@@ -180,7 +180,9 @@ def attentions(device: Device, dtype: str) -> Iterator[Work]:
 
         from tinyseg.kernels.attention.cuda import ALGORITHMS
 
-        versions = {version: functools.partial(by, version) for version in ALGORITHMS}
+        q, _, v = drawn.ours
+        fit = [name for name, version in ALGORITHMS.items() if version.applies(q, v)]
+        versions: dict[str, Any] = {version: functools.partial(by, version) for version in fit}
         versions["(chosen)"] = functools.partial(by, None)
         work = 2 * b * length * length * e
         yield _work(ATTENTION, "attention", drawn, versions, lambda q, k, v: F.scaled_dot_product_attention(q, k, v),
