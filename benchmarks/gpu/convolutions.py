@@ -100,11 +100,8 @@ class _Arrays:
 
         def run() -> Any:
             tensors = [self.device.theirs(a).float() for a in (self.x, self.w, self.gy)]
-            allowed, torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.allow_tf32, False
-            try:
+            with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
                 return _pytorch(direction, self.layer, *tensors)
-            finally:
-                torch.backends.cudnn.allow_tf32 = allowed
 
         return run
 
