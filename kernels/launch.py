@@ -22,7 +22,9 @@ from tinyseg.errors import DTypeError
 from .emulated import EmulatedArray, emulated
 from .source import KERNELS, Defines, read_source
 
-__all__ = ["capability", "empty", "kernel", "on_device_of", "options", "scalar", "to_device_of"]
+__all__ = [
+    "capability", "device_number", "empty", "kernel", "on_device_of", "options", "scalar", "to_device", "to_device_of",
+]  # fmt: skip
 
 TYPES = {"float32": "float", "float64": "double", "float16": "float16", "bfloat16": "bfloat16"}
 
@@ -39,7 +41,7 @@ def kernel(source: str, name: str, like: Any, **defines: int | str) -> Launch:
     if not types and "TYPE" not in defines and "TYPE" in _macros(source):
         raise DTypeError(f"{name}: this CUDA kernel is for {', '.join(TYPES)}, got {like.dtype}; use .to(dtype)")
     macros = {**defines, **({"TYPE": types} if types else {})}
-    function = _function(source, name, _device(like), tuple(sorted(macros.items())))
+    function = _function(source, name, device_number(like), tuple(sorted(macros.items())))
     null = None if isinstance(like, EmulatedArray) else np.uint64(0)  # of None CuPy makes no pointer (its issue 9046)
 
     def launch(grid: Sequence[int], block: Sequence[int], args: Sequence[Any], shared_mem: int = 0) -> None:
@@ -99,15 +101,20 @@ def options(defines: Defines) -> tuple[str, ...]:
 
 def to_device_of(array: np.ndarray, like: Any) -> Any:
     """A copy of a NumPy array on the device of `like`."""
-    if isinstance(like, EmulatedArray):
+    return to_device(array, device_number(like))
+
+
+def to_device(array: np.ndarray, device: int | None) -> Any:
+    """A copy of a NumPy array on the device of this number."""
+    if device is None:
         return emulated(array)
     import cupy
 
-    with on_device_of(like):
+    with cupy.cuda.Device(device):
         return cupy.asarray(array)
 
 
-def _device(x: Any) -> int | None:
+def device_number(x: Any) -> int | None:
     """The number of the GPU; None: emulated."""
     return None if isinstance(x, EmulatedArray) else int(x.device.id)
 

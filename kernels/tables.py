@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from .emulated import EmulatedArray, emulated
+from .launch import device_number, to_device
 
 __all__ = ["divisor", "on_device", "remembered"]
 
@@ -42,7 +42,7 @@ def remembered(function: Callable[..., Result]) -> Callable[..., Result]:
 
 def on_device(table: np.ndarray, like: Any) -> Any:
     """`table` on the device of `like`, the same copy at every call; of a structured type its bytes (CuPy has none)."""
-    return _copied(table, None if isinstance(like, EmulatedArray) else int(like.device.id))
+    return _copied(table, device_number(like))
 
 
 def divisor(d: int) -> tuple[Any, ...]:
@@ -73,9 +73,4 @@ class _Key:
 @remembered
 def _copied(table: np.ndarray, device: int | None) -> Any:
     plain = table if table.dtype.names is None else np.ascontiguousarray(table).reshape(-1).view(np.uint8)
-    if device is None:
-        return emulated(plain)
-    import cupy
-
-    with cupy.cuda.Device(device):
-        return cupy.asarray(plain)
+    return to_device(plain, device)

@@ -9,6 +9,7 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from tests.test_kernels_conv2d import arrays
 from tinyseg.kernels import emulator
 from tinyseg.kernels.conv2d import ConvGeometry, cuda_implicit, output_size
 from tinyseg.kernels.emulated import EmulatedArray, emulated, plain
@@ -40,17 +41,6 @@ def problems(draw):
     assume(min(output_size(size, kernel, geometry)) >= 1)
     inputs, outputs = draw(st.sampled_from([(1, 1), (3, 5), (2, 9), (5, 33), (33, 2)]))
     return arrays(draw(small), groups * inputs, groups * outputs, size, kernel, geometry)
-
-
-def arrays(batch, channels, outputs, size, kernel, geometry):
-    rng = np.random.default_rng(3)
-    shapes = [
-        (batch, channels, *size),
-        (outputs, channels // geometry.groups, *kernel),
-        (outputs,),
-        (batch, outputs, *output_size(size, kernel, geometry)),
-    ]
-    return *(rng.standard_normal(shape) for shape in shapes), geometry
 
 
 def by_torch(x, w, bias, gy, geometry):

@@ -19,6 +19,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
+from .devices import names_device
 from .engine import Tensor, autocast_type, autocasting
 from .errors import ArgumentError, DTypeError
 
@@ -42,7 +43,7 @@ class autocast:
         self, device_type: Any = "cuda", dtype: Any = None, enabled: bool = True, cache_enabled: bool | None = None
     ) -> None:
         name = getattr(device_type, "name", None) or str(device_type)
-        if dtype is None and name.partition(":")[0] in ("cuda", "emulated", "cpu"):
+        if dtype is None and names_device(name):
             dtype = "bfloat16" if name == "cpu" else "float16"
         elif dtype is None:
             dtype = device_type
@@ -69,16 +70,15 @@ class autocast:
 
 
 def _half(dtype: Any) -> np.dtype[Any]:
-    if str(getattr(dtype, "name", dtype)) in HALVES or dtype is np.float16:
-        import ml_dtypes  # noqa: F401  so that NumPy knows the name bfloat16
+    import ml_dtypes  # noqa: F401  so that NumPy knows the name bfloat16
 
-        return np.dtype(dtype)
     try:
-        if np.dtype(dtype).name in HALVES:
-            return np.dtype(dtype)
+        found = np.dtype(dtype)
     except TypeError:
-        pass
-    raise DTypeError(f"autocast: dtype must be 'float16' or 'bfloat16', got {dtype!r}")
+        found = None
+    if found is None or found.name not in HALVES:
+        raise DTypeError(f"autocast: dtype must be 'float16' or 'bfloat16', got {dtype!r}")
+    return found
 
 
 def is_autocast_enabled(device_type: Any = None) -> bool:

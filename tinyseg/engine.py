@@ -49,13 +49,19 @@ def is_grad_enabled() -> bool:
 
 
 @contextmanager
-def recording(on: bool) -> Iterator[None]:
-    """Context in which ops record themselves, or do not."""
-    before, _mode.recording = is_grad_enabled(), on
+def _holding(name: str, value: Any) -> Iterator[None]:
+    """Context in which an entry of the mode has a value, on this thread."""
+    before = getattr(_mode, name)
+    setattr(_mode, name, value)
     try:
         yield
     finally:
-        _mode.recording = before
+        setattr(_mode, name, before)
+
+
+def recording(on: bool) -> Any:
+    """Context in which ops record themselves, or do not."""
+    return _holding("recording", on)
 
 
 def observer() -> Any:
@@ -63,14 +69,9 @@ def observer() -> Any:
     return _mode.observer
 
 
-@contextmanager
-def observing(by: Any) -> Iterator[None]:
+def observing(by: Any) -> Any:
     """Context in which `by` takes note of the ops that are recorded."""
-    before, _mode.observer = observer(), by
-    try:
-        yield
-    finally:
-        _mode.observer = before
+    return _holding("observer", by)
 
 
 def autocast_type() -> Any:
@@ -78,14 +79,9 @@ def autocast_type() -> Any:
     return _mode.autocast
 
 
-@contextmanager
-def autocasting(dtype: Any) -> Iterator[None]:
+def autocasting(dtype: Any) -> Any:
     """Context in which products run in `dtype`."""
-    before, _mode.autocast = autocast_type(), dtype
-    try:
-        yield
-    finally:
-        _mode.autocast = before
+    return _holding("autocast", dtype)
 
 
 def no_grad() -> Any:

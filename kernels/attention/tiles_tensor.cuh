@@ -7,6 +7,7 @@
 // and so does the left factor of an mma want its values. The scores of a tile, made into shares, are the left factor of
 // the next product where they are, in registers: nothing has to be exchanged.
 #pragma once
+#include "mma.cuh"
 
 constexpr int LANES = 4, DOWN = THREADS / LANES;  // as in tiles_plain.cuh
 constexpr int C = STREAMED / LANES, F = WIDTH / LANES;
@@ -36,16 +37,6 @@ template <int count> __device__ __forceinline__ void copy(TYPE* to, const TYPE* 
         }
         *reinterpret_cast<Some*>(to) = some;
     }
-}
-
-__device__ __forceinline__ void mma(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2], float) {
-    mma_m16n8k8_tf32(d, a, b);
-}
-__device__ __forceinline__ void mma(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2], float16) {
-    mma_m16n8k16_float16(d, a, b);
-}
-__device__ __forceinline__ void mma(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2], bfloat16) {
-    mma_m16n8k16_bfloat16(d, a, b);
 }
 
 // Rows i, i + 1 and columns j, j + 1 of a thread's sums += a b.

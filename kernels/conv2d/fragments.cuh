@@ -13,6 +13,7 @@
 // products that would leave most multiprocessors without a block.
 #pragma once
 #include "copies.cuh"
+#include "mma.cuh"
 #include "ptx.cuh"
 
 constexpr int WARP = TILE_M * TILE_N < 128 * 128 ? 32 : 64, WARPS_N = TILE_N / WARP;
@@ -24,16 +25,6 @@ constexpr int DEPTH = 4 * CHUNK;  // values of K in a slab
 __device__ __forceinline__ int lane() { return threadIdx.x % 32; }
 __device__ __forceinline__ int warp_m() { return threadIdx.x / 32 / WARPS_N * WARP; }  // where its part of D begins
 __device__ __forceinline__ int warp_n() { return threadIdx.x / 32 % WARPS_N * WARP; }
-
-__device__ __forceinline__ void mma(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2], float) {
-    mma_m16n8k8_tf32(d, a, b);
-}
-__device__ __forceinline__ void mma(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2], float16) {
-    mma_m16n8k16_float16(d, a, b);
-}
-__device__ __forceinline__ void mma(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2], bfloat16) {
-    mma_m16n8k16_bfloat16(d, a, b);
-}
 
 // What a warp multiplies in one step.
 struct Fragments {
