@@ -190,5 +190,5 @@ def test_tables_are_made_once_and_known_by_identity():
 def test_a_second_call_copies_no_table(monkeypatch, mode):
     x, taps = emulated(numbers((2, 9, 9), 0, np.float32)), taps_of(mode, (9, 9), (18, 18))
     first = kernel.resize(x, *taps)
-    monkeypatch.setattr(tables, "emulated", None)
+    monkeypatch.setattr(tables, "to_device", None)
     assert np.array_equal(kernel.resize(x, *taps), first)
