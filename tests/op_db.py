@@ -24,6 +24,7 @@ import torch
 
 import tinyseg as ts
 from tests import op_db_tables as tables
+from tinyseg.devices import to_cpu
 
 KINDS = ("values", "gradients", "second derivatives", "errors")
 TOLERANCE = {"values": 1e-9, "gradients": 1e-7, "second derivatives": 1e-6}
@@ -271,19 +272,24 @@ def array_of(t: torch.Tensor) -> np.ndarray:
     return t.numpy(force=True).copy()  # force: PyTorch's zero tensors have no memory
 
 
-def converted(value: Any, memo: dict[int, ts.Tensor]) -> Any:
-    """PyTorch's tensors, types, sizes and devices as ours, in lists, tuples, dictionaries and slices too.
+class Leaves(dict[int, ts.Tensor]):
+    """Our Tensor for the id of each of PyTorch's: one that is given twice is one leaf here as well."""
 
-    `memo` holds our Tensor for the id of each of PyTorch's: one that is given twice is one leaf here as well.
-    """
+    def __init__(self, device: str) -> None:
+        super().__init__()
+        self.device = device
+
+
+def converted(value: Any, memo: Leaves) -> Any:
+    """PyTorch's tensors, types, sizes and devices as ours, in lists, tuples, dictionaries and slices too."""
     if isinstance(value, torch.Tensor):
         if id(value) not in memo:
-            memo[id(value)] = ts.tensor(array_of(value), requires_grad=value.requires_grad)
+            memo[id(value)] = ts.tensor(array_of(value), requires_grad=value.requires_grad, device=memo.device)
         return memo[id(value)]
     if isinstance(value, torch.dtype):
         return numpy_type(value)
-    if isinstance(value, torch.device):
-        return str(value)
+    if isinstance(value, torch.device) or (isinstance(value, str) and value == "cpu"):
+        return memo.device
     if isinstance(value, torch.Size):
         return tuple(value)
     if isinstance(value, slice):
@@ -319,7 +325,7 @@ def close(ours: Any, theirs: Any, tolerance: float, what: str) -> None:
     else:
         assert isinstance(ours, ts.Tensor), f"{what}: {type(ours).__name__}, PyTorch: a tensor"
         assert ours.data.flags.c_contiguous, f"{what}: not contiguous"
-        ours, theirs = ours.data, array_of(theirs)
+        ours, theirs = to_cpu(ours.data), array_of(theirs)
     assert ours.shape == theirs.shape, f"{what}: shape {ours.shape}, PyTorch: {theirs.shape}"
     assert ours.dtype == theirs.dtype, f"{what}: type {ours.dtype}, PyTorch: {theirs.dtype}"
     if theirs.dtype.kind in "biu":

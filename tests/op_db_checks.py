@@ -23,6 +23,7 @@ from tests.cases import listed
 from tests.op_db import (
     TOLERANCE,
     Entry,
+    Leaves,
     arguments,
     close,
     converted,
@@ -45,13 +46,16 @@ def theirs_of(entry: Entry, sample: Any) -> list[Any]:
         return listed(entry.info.op(sample.input, *sample.args, **sample.kwargs))
 
 
-def ours_of(entry: Entry, sample: Any, memo: dict[int, ts.Tensor], function: Any = None) -> list[Any]:
+def ours_of(entry: Entry, sample: Any, memo: Leaves, function: Any = None) -> list[Any]:
     """Our outputs, of the entry's function or of another way to call it; `memo` keeps our leaves."""
     given, keywords = (converted(v, memo) for v in arguments(sample))
-    return listed((function or entry.function)(*given, **keywords))
+    outputs = listed((function or entry.function)(*given, **keywords))
+    places = {y.device.type for y in outputs if isinstance(y, ts.Tensor)}
+    assert not memo or places <= {memo.device}, f"of Tensors on {memo.device} came Tensors on {places}"
+    return outputs
 
 
-def check_values(entry: Entry, sample: Any, tolerance: float, shapes_only: bool = False) -> None:
+def check_values(entry: Entry, sample: Any, device: str, tolerance: float, shapes_only: bool = False) -> None:
     """Every output, by our function and by our method of the same name where that is another function."""
     theirs = theirs_of(entry, sample)
     method = getattr(ts.Tensor, entry.name, None)
@@ -59,7 +63,7 @@ def check_values(entry: Entry, sample: Any, tolerance: float, shapes_only: bool 
     if entry.path == f"ts.{entry.name}" and callable(method) and method is not entry.function:
         ways += [method] if isinstance(sample.input, torch.Tensor) and entry.name not in tables.CALLED_OTHERWISE else []
     for function in ways:
-        ours = ours_of(entry, sample, {}, function)
+        ours = ours_of(entry, sample, Leaves(device), function)
         assert len(ours) == len(theirs), f"{len(ours)} outputs, PyTorch: {len(theirs)}"
         for y, t in zip(ours, theirs, strict=True):
             if shapes_only:
@@ -78,9 +82,9 @@ class Derivatives:
     their_leaves: list[Any]
 
 
-def gradients(entry: Entry, sample: Any, create_graph: bool) -> Derivatives | None:
+def gradients(entry: Entry, sample: Any, device: str, create_graph: bool) -> Derivatives | None:
     """d<u, outputs>/d(inputs) on both sides; None where no output depends on an input (a cast to integers)."""
-    memo: dict[int, ts.Tensor] = {}
+    memo = Leaves(device)
     inputs = list({id(t): t for t in flat(arguments(sample)) if takes_gradient(t)}.values())
     theirs, ours = theirs_of(entry, sample), ours_of(entry, sample, memo)
     pairs = [(y, t) for y, t in zip(ours, theirs, strict=True) if isinstance(t, torch.Tensor) and t.requires_grad]
@@ -93,7 +97,8 @@ def gradients(entry: Entry, sample: Any, create_graph: bool) -> Derivatives | No
         torch.tensor(u, requires_grad=create_graph).to(t.dtype) for u, (_, t) in zip(weights, pairs, strict=True)
     ]
     our_us = [
-        ts.tensor(u.astype(y.dtype), requires_grad=create_graph) for u, (y, _) in zip(weights, pairs, strict=True)
+        ts.tensor(u.astype(y.dtype), requires_grad=create_graph, device=y.device)
+        for u, (y, _) in zip(weights, pairs, strict=True)
     ]
     xs = [memo[id(t)] for t in inputs]
     assert any(y.requires_grad for y, _ in pairs), "no graph where PyTorch has one"
@@ -106,22 +111,22 @@ def gradients(entry: Entry, sample: Any, create_graph: bool) -> Derivatives | No
     return Derivatives(list(gs), list(found), [*xs, *our_us], [*inputs, *their_us])
 
 
-def check_gradients(entry: Entry, sample: Any, tolerance: float) -> None:
+def check_gradients(entry: Entry, sample: Any, device: str, tolerance: float) -> None:
     """The gradient of every input that requires one."""
-    d = gradients(entry, sample, create_graph=False)
+    d = gradients(entry, sample, device, create_graph=False)
     for g, t in zip(d.ours, d.theirs, strict=True) if d else ():
         close(g, t, tolerance, "gradient")
 
 
-def check_second_derivatives(entry: Entry, sample: Any, tolerance: float) -> None:
+def check_second_derivatives(entry: Entry, sample: Any, device: str, tolerance: float) -> None:
     """The gradient of <v, gradient>, with respect to the inputs and to the weights u of the outputs.
 
     Where PyTorch has no second derivative, ours is checked against differences.
     """
     if not entry.info.supports_gradgrad:
-        check_by_differences(entry, sample)
+        check_by_differences(entry, sample, device)
         return
-    d = gradients(entry, sample, create_graph=True)
+    d = gradients(entry, sample, device, create_graph=True)
     if d is None:
         return
     rng = np.random.default_rng(1)
@@ -131,7 +136,7 @@ def check_second_derivatives(entry: Entry, sample: Any, tolerance: float) -> Non
         theirs = [torch.zeros_like(t) for t in d.their_leaves]
         if total.requires_grad:
             theirs = torch.autograd.grad(total, d.their_leaves, materialize_grads=True)
-    ours = sum((g * ts.tensor(v.astype(g.dtype))).sum() for g, v in zip(d.ours, vs, strict=True))
+    ours = sum((g * ts.tensor(v.astype(g.dtype), device=g.device)).sum() for g, v in zip(d.ours, vs, strict=True))
     gs = [ts.zeros_like(x) for x in d.leaves]
     if ours.requires_grad:
         gs = ts.grad(ours, d.leaves, materialize_grads=True)
@@ -139,9 +144,9 @@ def check_second_derivatives(entry: Entry, sample: Any, tolerance: float) -> Non
         close(g, t.detach(), tolerance, "second derivative")
 
 
-def check_by_differences(entry: Entry, sample: Any) -> None:
+def check_by_differences(entry: Entry, sample: Any, device: str) -> None:
     """Our first and second derivatives against central differences."""
-    memo: dict[int, ts.Tensor] = {}
+    memo = Leaves(device)
     given, keywords = (converted(v, memo) for v in arguments(sample))
     leaves = [x for x in memo.values() if x.requires_grad]
 
@@ -161,10 +166,10 @@ def replaced(value: Any, swapped: dict[int, Any]) -> Any:
     return swapped.get(id(value), value)
 
 
-def check_error(entry: Entry, sample: Any) -> None:
+def check_error(entry: Entry, sample: Any, device: str) -> None:
     """One of our errors, raised by our code, whose message names the function and an argument."""
     try:
-        ours_of(entry, sample, {})
+        ours_of(entry, sample, Leaves(device))
     except Exception as error:
         raised = error
     else:
@@ -182,18 +187,18 @@ def check_error(entry: Entry, sample: Any) -> None:
     assert said & parameters, f"the message names no argument: {raised}"
 
 
-def failures(entry: Entry, kind: str) -> list[str]:
+def failures(entry: Entry, kind: str, device: str = "cpu") -> list[str]:
     """A line for each sample of the plan on which the check fails."""
     plan = planned(entry, kind)
     check = {
         "values": check_values,
         "gradients": check_gradients,
         "second derivatives": check_second_derivatives,
-        "errors": lambda entry, sample, _: check_error(entry, sample),
+        "errors": lambda entry, sample, device, _: check_error(entry, sample, device),
     }[kind]
-    runs = [(s, functools.partial(check, entry, s, TOLERANCE.get(kind, 0.0))) for s in plan.samples]
-    runs += [(s, functools.partial(check_values, entry, s, 0.0, shapes_only=True)) for s in plan.shapes_only]
-    runs += [(s, functools.partial(ours_of, entry, s, {})) for s in plan.accepted]
+    runs = [(s, functools.partial(check, entry, s, device, TOLERANCE.get(kind, 0.0))) for s in plan.samples]
+    runs += [(s, functools.partial(check_values, entry, s, device, 0.0, shapes_only=True)) for s in plan.shapes_only]
+    runs += [(s, functools.partial(ours_of, entry, s, Leaves(device))) for s in plan.accepted]
     found = []
     with one_thread(), sdpa_kernel(SDPBackend.MATH):  # the attention of PyTorch that has second derivatives
         for sample, run in runs:

@@ -125,7 +125,7 @@ def test_blocks_nest_and_belong_to_a_thread():
         return X @ X.mT
 
     assert product().dtype.name == "bfloat16"
-    assert [ts.autocast(name).dtype.name for name in ("cuda", "cpu")] == ["float16", "bfloat16"]
+    assert [ts.autocast(name).dtype.name for name in ("cuda", "cpu", "cpu:0")] == ["float16", *["bfloat16"] * 2]
     for wrong in ("float32", np.int64, "half a type"):
         with pytest.raises(DTypeError, match="autocast: dtype"):
             ts.autocast(wrong)

@@ -7,17 +7,14 @@ also says which CUDA kernels it launches: test_cases_launches.py.
 from __future__ import annotations
 
 import collections
-import os
 
 import numpy as np
 import pytest
 import torch
 
 import tinyseg as ts
-from tests.cases import CASES, Case, listed
+from tests.cases import CASES, DEVICES, Case, listed
 from tinyseg.devices import shares_memory, to_cpu
-
-DEVICES = os.environ.get("TINYSEG_TEST_DEVICES", "cpu,emulated").split(",")
 
 
 def rows(cases, devices=DEVICES):

@@ -1,4 +1,7 @@
-"""PyTorch's operator database against every operator that tinyseg offers: values, gradients, seconds, errors."""
+"""PyTorch's operator database against every operator that tinyseg offers: values, gradients, seconds, errors.
+
+On each device that the test table runs on (`tests.cases.DEVICES`): off the CPU all that is computed stays there.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +10,24 @@ import pytest
 from tests import op_db, op_db_checks, parity
 from tests import op_db_names as names
 from tests import op_db_tables as tables
+from tests.cases import DEVICES
 
 ITEMS = [(entry, kind) for entry in op_db.offered() for kind in entry.kinds]
+RUNS = [(*item, device) for device in DEVICES for item in ITEMS if device == "cpu" or item[1] != "errors"]
 
 
-def item(entry: op_db.Entry, kind: str):
+def run(entry: op_db.Entry, kind: str, device: str):
     known = tables.KNOWN.get((entry.id, kind))
     marks = [pytest.mark.xfail(reason=known, strict=True)] if known else []
-    return pytest.param(entry, kind, id=f"{entry.id}-{kind}", marks=marks)
+    where = "" if device == "cpu" else f"-{device}"
+    return pytest.param(entry, kind, device, id=f"{entry.id}-{kind}{where}", marks=marks)
 
 
-@pytest.mark.parametrize(("entry", "kind"), [item(*i) for i in ITEMS])
-def test_agrees_with_pytorch(entry: op_db.Entry, kind: str):
-    found = op_db_checks.failures(entry, kind)
+@pytest.mark.parametrize(("entry", "kind", "device"), [run(*r) for r in RUNS])
+def test_agrees_with_pytorch(entry: op_db.Entry, kind: str, device: str):
+    found = op_db_checks.failures(entry, kind, device)
     lines = "\n".join(found[:20])
-    assert not found, f"{entry.id}, {kind}: {len(found)} samples fail\n{lines}"
+    assert not found, f"{entry.id}, {kind}, {device}: {len(found)} samples fail\n{lines}"
 
 
 def test_known_failures_are_items():

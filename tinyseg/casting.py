@@ -44,7 +44,7 @@ class autocast:
     ) -> None:
         name = getattr(device_type, "name", None) or str(device_type)
         if dtype is None and names_device(name):
-            dtype = "bfloat16" if name == "cpu" else "float16"
+            dtype = "bfloat16" if name.partition(":")[0] == "cpu" else "float16"
         elif dtype is None:
             dtype = device_type
         if cache_enabled not in (None, True):

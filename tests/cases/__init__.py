@@ -18,10 +18,11 @@ from . import (
     sampling,
     shapes,
 )
-from .case import CASES, Case, listed
+from .case import CASES, DEVICES, Case, listed
 
 __all__ = [
     "CASES",
+    "DEVICES",
     "Case",
     "activations",
     "arranging",

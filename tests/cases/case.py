@@ -8,6 +8,7 @@ Inputs are drawn from a seeded generator, away from the places where a derivativ
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ import numpy as np
 import torch
 
 import tinyseg as ts
+
+# Where the tests of all operators run; "cuda" on a machine with a GPU.
+DEVICES = os.environ.get("TINYSEG_TEST_DEVICES", "cpu,emulated").split(",")
 
 Draw = Callable[[np.random.Generator], np.ndarray]
 
