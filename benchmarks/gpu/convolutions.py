@@ -1,115 +1,89 @@
-"""Every version of the convolution, in each direction and type, beside cuDNN: channels first and channels last."""
+"""Every version of the convolution and of its adjoint, in each direction, beside cuDNN: channels first and last."""
 
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 import torch
 
 from benchmarks.convolutions import KINDS, MORE, TRANSPOSED, UNET, Layer
+from benchmarks.gpu.arrays import TYPES, Arrays, by_version, work
 from benchmarks.gpu.device import Device
 from benchmarks.gpu.rows import Work
 from tinyseg import kernels
 from tinyseg.kernels import conv2d
 
-__all__ = ["SUITE", "convolutions"]
+__all__ = ["ADJOINT", "SMALL", "SUITE", "convolutions", "directions"]
 
-SUITE = "convolution"
-TYPES = {"float32": np.float32, "tf32": np.float32, "float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
-VERSIONS = {  # that are compared in a type; tf32 is the tensor cores' alone
-    "float32": ("direct", "im2col", "implicit", "winograd"),
-    "tf32": ("tensor",),
-    "float16": ("tensor",),
-    "bfloat16": ("tensor",),
-}
+SUITE, ADJOINT = "convolution", "transposed convolution"
+IN_TF32 = "im2col", "tensor"  # the versions that multiply in it; the others are those of float32
 BATCH = 32
+BFLOAT16 = UNET[:3] + KINDS[:2]  # timed without --all: bfloat16 takes the time of float16
 SMALL = [
     Layer(2, 5, 7, (9, 11)),
     Layer(1, 8, 16, (12, 12), stride=2),
-    Layer(2, 6, 6, (8, 8), groups=6),
     Layer(1, 16, 8, (6, 7), 1),
+    Layer(2, 6, 6, (8, 8), groups=6),
+    Layer(1, 6, 9, (8, 7), groups=3),
+    Layer(1, 4, 5, (9, 10), dilation=2),
+    Layer(1, 3, 6, (14, 12), 7, stride=2),
+    Layer(2, 6, 5, (4, 5), 4, 2, padding=1, transposed=True),
+    Layer(1, 5, 4, (4, 5), 2, 2, padding=0, transposed=True),
 ]
 
 
-def layers(device: Device) -> list[Layer]:
-    """The suite of the CPU at batch 32; small ones where nothing is timed."""
-    if not device.timed:
-        return SMALL
-    return [layer._replace(n=BATCH) for layer in UNET + MORE + KINDS + [t for t in TRANSPOSED if t.n > 2]]
+def convolutions(device: Device, precision: str) -> Iterator[Work]:
+    """The suite of the CPU at batch 32; small layers where nothing is timed."""
+    suite = UNET + KINDS + [layer for layer in TRANSPOSED if layer.n > 2] + MORE if device.timed else SMALL
+    for layer in suite:
+        extra = layer in MORE or (precision == "bfloat16" and layer not in BFLOAT16)
+        yield from directions(layer._replace(n=BATCH) if device.timed else layer, precision, device, extra)
 
 
-def convolutions(device: Device) -> Iterator[Work]:
-    for layer in layers(device):
-        for precision in VERSIONS:
-            yield from directions(layer, precision, device)
-
-
-def directions(layer: Layer, precision: str, device: Device) -> Iterator[Work]:
-    """Forward, input gradient (a transposed convolution's forward pass) and weight gradient."""
-    if layer.transposed:  # the same three of the convolution that it is the adjoint of
+def directions(layer: Layer, precision: str, device: Device, extra: bool = False) -> Iterator[Work]:
+    """Forward, input gradient and weight gradient; of a transposed convolution the first two change places."""
+    g, kernel = layer.geometry, (layer.kernel,) * 2
+    if layer.transposed:
         size = tuple((n - 1) * layer.stride - 2 * layer.pad + layer.kernel for n in layer.size)
-        layer = layer._replace(c=layer.o, o=layer.c, size=size, transposed=False)
-        names = {"grad_input": "conv_transpose2d"}
+        ours: dict[str, Callable[..., Any]] = {
+            "forward": lambda x, w, gy: conv2d.grad_input(x, w, g, size),
+            "grad_input": lambda x, w, gy: conv2d.forward(gy, w, g),
+            "grad_weight": lambda x, w, gy: conv2d.grad_weight(gy, x, g, kernel),
+        }
     else:
-        names = {d: f"conv2d {d}" for d in ("forward", "grad_input", "grad_weight")}
-    made = _Arrays(layer, precision, device)
-    geometry, window = layer.geometry, (layer.kernel,) * 2
-    calls: dict[str, Callable[[], Any]] = {
-        "forward": lambda: conv2d.forward(made.x, made.w, geometry),
-        "grad_input": lambda: conv2d.grad_input(made.gy, made.w, geometry, layer.size),
-        "grad_weight": lambda: conv2d.grad_weight(made.x, made.gy, geometry, window),
-    }
-    versions = [v for v in VERSIONS[precision] if v in made.applicable]
-    for direction, name in names.items():
-        ours = {version: functools.partial(_by, version, calls[direction]) for version in versions}
-        ours["(chosen)"] = calls[direction]
-        theirs = {layout: made.theirs(direction, layout) for layout in ("NCHW", "NHWC")}
-        size = made.x.nbytes + made.w.nbytes + made.gy.nbytes
-        label = f"{name} {layer.kernel}×{layer.kernel}"
-        yield Work(SUITE, label, str(layer), precision, ours, theirs, made.expected(direction), layer.work, size)
-
-
-def _by(version: str, run: Callable[[], Any]) -> Any:
-    with kernels.use(conv2d=version):
-        return run()
-
-
-class _Arrays:
-    """x, w and gy of a layer for both libraries, and PyTorch's three directions on them."""
-
-    def __init__(self, layer: Layer, precision: str, device: Device) -> None:
-        size = conv2d.output_size(layer.size, (layer.kernel,) * 2, layer.geometry)
-        shapes = layer.x, layer.w, (layer.n, layer.o, *size)
-        self.x, self.w, self.gy = (device.normal(s, TYPES[precision], seed) for seed, s in enumerate(shapes))
-        self.layer, self.device = layer, device
-        self.applicable = conv2d.algorithms(layer.geometry, layer.w, self.x)
-
-    def theirs(self, direction: str, layout: str) -> Callable[[], Any]:
-        """PyTorch's, on the very arrays for NCHW, on channels-last copies for NHWC."""
-        tensors = [self.device.theirs(a) for a in (self.x, self.w, self.gy)]
-        if layout == "NHWC":
-            tensors = [t.to(memory_format=torch.channels_last) for t in tensors]
-        return functools.partial(_pytorch, direction, self.layer, *tensors)
-
-    def expected(self, direction: str) -> Callable[[], Any]:
-        """In full float32."""
-
-        def run() -> Any:
-            tensors = [self.device.theirs(a).float() for a in (self.x, self.w, self.gy)]
-            with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-                return _pytorch(direction, self.layer, *tensors)
-
-        return run
+        size = conv2d.output_size(layer.size, kernel, g)
+        ours = {
+            "forward": lambda x, w, gy: conv2d.forward(x, w, g),
+            "grad_input": lambda x, w, gy: conv2d.grad_input(gy, w, g, layer.size),
+            "grad_weight": lambda x, w, gy: conv2d.grad_weight(x, gy, g, kernel),
+        }
+    arrays = Arrays(device, precision, layer.x, layer.w, (layer.n, layer.o, *size))
+    with kernels.use(allow_tf32=precision == "tf32"):
+        fit = conv2d.algorithms(g, layer.w, arrays.sample(1))
+    if precision == "tf32":
+        fit = [version for version in fit if version in IN_TF32]
+    for direction, function in ours.items():
+        yield work(
+            ADJOINT if layer.transposed else SUITE,
+            f"{layer.name} {direction}",
+            arrays,
+            by_version("conv2d", fit, function),
+            functools.partial(_pytorch, direction, layer),
+            shape=str(layer),
+            both=True,
+            work=layer.work,
+            traffic=np.dtype(TYPES[precision]).itemsize * sum(math.prod(shape) for shape in arrays.given),
+            extra=extra,
+        )
 
 
 def _pytorch(direction: str, layer: Layer, x: torch.Tensor, w: torch.Tensor, gy: torch.Tensor) -> torch.Tensor:
-    where = [layer.stride] * 2, [layer.pad] * 2, [layer.dilation] * 2
+    options = [layer.stride] * 2, [layer.pad] * 2, [layer.dilation] * 2, layer.transposed, [0, 0], layer.groups
     if direction == "forward":
-        return torch.ops.aten.convolution(x, w, None, *where, False, [0, 0], layer.groups)
+        return torch.ops.aten.convolution(x, w, None, *options)
     mask = [direction == "grad_input", direction == "grad_weight", False]
-    back = torch.ops.aten.convolution_backward(gy, x, w, None, *where, False, [0, 0], layer.groups, mask)
-    return back[0] if mask[0] else back[1]
+    return torch.ops.aten.convolution_backward(gy, x, w, None, *options, mask)[mask.index(True)]

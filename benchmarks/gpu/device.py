@@ -7,9 +7,10 @@ the GPU waits while the launches of the run are queued, so that the events do no
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import ml_dtypes
@@ -18,7 +19,7 @@ import torch
 
 from tinyseg.kernels.emulated import emulated, plain
 
-__all__ = ["Cuda", "Device", "Emulated"]
+__all__ = ["Cuda", "Device", "Emulated", "tf32"]
 
 Run = Callable[[], Any]
 FEWEST, MOST = 5, 50  # rounds
@@ -54,6 +55,20 @@ class Device:
 
     def synchronize(self) -> None:
         """Wait for everything that was launched."""
+
+
+@contextlib.contextmanager
+def tf32(allowed: bool) -> Iterator[None]:
+    """Whether PyTorch may multiply float32 in TF32 inside; on a processor it never does."""
+    backends = [torch.backends.cudnn, torch.backends.cuda.matmul] if torch.cuda.is_available() else []
+    before = [backend.allow_tf32 for backend in backends]
+    for backend in backends:
+        backend.allow_tf32 = allowed
+    try:
+        yield
+    finally:
+        for backend, value in zip(backends, before, strict=True):
+            backend.allow_tf32 = value
 
 
 def as_float(tensor: torch.Tensor) -> np.ndarray:
@@ -101,6 +116,7 @@ class Cuda(Device):
         import cupy
 
         self.cupy = cupy
+        torch.backends.cudnn.benchmark = True  # the fastest of its algorithms, found when a row is checked
         self._flushed = torch.empty(FLUSH // 4, dtype=torch.int32, device="cuda")
 
     def ours(self, array: np.ndarray) -> Any:
@@ -113,6 +129,8 @@ class Cuda(Device):
     def theirs(self, array: Any) -> torch.Tensor:
         if array.dtype == ml_dtypes.bfloat16:  # DLPack between the two knows no bfloat16: its bits
             return torch.from_dlpack(array.view(np.int16)).view(torch.bfloat16)
+        if array.dtype == np.bool_:
+            return torch.from_dlpack(array.view(np.uint8)).view(torch.bool)
         return torch.from_dlpack(array)
 
     def numpy(self, array: Any) -> np.ndarray:

@@ -1,14 +1,16 @@
-"""What a run leaves behind: one JSON file, and the tables of kernels/README.md."""
+"""What a run leaves behind: one JSON file, and what depends on the machine that it ran on."""
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import math
 import pathlib
 import platform
-import statistics
-from collections.abc import Iterable, Sequence
+import re
+import traceback
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numba
@@ -17,19 +19,53 @@ import torch
 
 from benchmarks.gpu.device import Device
 from benchmarks.gpu.rows import Ceilings, Row
-from benchmarks.report import ROOT, markdown, number
+from benchmarks.report import ROOT
 
-__all__ = ["COLUMNS", "RESULTS", "cells", "conditions", "goals", "save", "tables"]
+__all__ = ["RESULTS", "Report", "conditions", "save"]
 
 RESULTS = ROOT / "benchmarks" / "results"
-COLUMNS = ["kernel", "version", "shape", "type", "ms", "PyTorch, ms", "ratio", "TFLOP/s", "of GEMM", "GB/s", "of copy"]
-NOT_TIMED = "**Not timed**: the kernels ran under the emulator, on a processor. It shows that they run and are right."
-GOALS = {  # PyTorch's time / ours, geometric mean over a suite, on an H100
-    ("convolution", "float32"): 0.9,
-    ("convolution", "tf32"): 0.5,
-    ("convolution", "float16"): 0.5,
-    ("passes over memory", "float32"): 1.0,
-}
+LINES = 12  # of a traceback
+
+
+class Report:
+    """What a run has found so far, in a file from the first section on."""
+
+    def __init__(self, device: Device, path: pathlib.Path | None) -> None:
+        self.found: dict[str, Any] = {"conditions": conditions(device), "timed": device.timed, "problems": []}
+        self.rows: list[Row] = []
+        self.ceilings: Ceilings | None = None
+        name = re.sub("[^a-z0-9]+", "-", self.found["conditions"]["device"].lower())
+        self.path = path or RESULTS / f"{name}.json"
+
+    @contextlib.contextmanager
+    def section(self, name: str) -> Iterator[None]:
+        """What goes wrong inside is kept, and the run goes on."""
+        try:
+            yield
+        except Exception as problem:
+            lines = "".join(traceback.format_exception(problem)).splitlines()[-LINES:]
+            kind, message = type(problem).__name__, str(problem)
+            self.found["problems"].append({"section": name, "type": kind, "message": message, "traceback": lines})
+            print(f"{name} failed:", *lines, sep="\n", flush=True)
+        self.save()
+
+    def save(self) -> None:
+        save(self.found, self.rows, self.ceilings, self.path)
+
+    @property
+    def failed(self) -> bool:
+        """Whether anything went wrong in any section."""
+        table = self.found.get("table", {"passed": 1, "ended": True})
+        return bool(
+            self.found["problems"]
+            or self.found.get("compiled", {}).get("errors")
+            or table.get("failed")
+            or table.get("error")
+            or not (table.get("passed") and table["ended"])
+            or any(row["clean"] is False for row in self.found.get("sanitizer", []))
+            or not all(math.isfinite(row["last loss"]) for row in self.found.get("training", []))
+            or any(row.failure for row in self.rows)
+        )
 
 
 def conditions(device: Device) -> dict[str, str]:
@@ -51,67 +87,6 @@ def conditions(device: Device) -> dict[str, str]:
         found["CUDA"] = str(torch.version.cuda)
         found["cuDNN"] = str(torch.backends.cudnn.version())
     return found
-
-
-def cells(row: Row, ceilings: Ceilings | None) -> list[str]:
-    """A row as `COLUMNS` show it."""
-    head = [row.name, row.version, row.shape, row.precision]
-    if row.failure:
-        return [*head, f"**failed**: {row.failure}".replace("|", "\\|"), *[""] * 6]
-    if math.isnan(row.ms):
-        return [*head, f"not timed; off by {row.error:.0e}", *[""] * 6]
-    theirs = " / ".join(number(ms) for ms in row.theirs.values())
-    line = [*head, number(row.ms), theirs, f"{row.ratio:.2f}"]
-    flops, traffic = 2 * row.work / row.ms / 1e9, row.traffic / row.ms / 1e6
-    most = ceilings.tflops.get(row.precision, math.nan) if ceilings else math.nan
-    line += [f"{flops:.1f}", f"{100 * flops / most:.0f} %"] if row.work else ["", ""]
-    line += [f"{traffic:.0f}", f"{100 * traffic / ceilings.gbytes:.0f} %"] if ceilings else ["", ""]
-    return line
-
-
-def goals(rows: Sequence[Row]) -> list[list[str]]:
-    """By suite and type the geometric mean of PyTorch's time / ours for the versions that the library chooses."""
-    lines = []
-    for key in dict.fromkeys((row.suite, row.precision) for row in rows):
-        mine = [r for r in rows if (r.suite, r.precision) == key and r.version in ("(chosen)", "cuda")]
-        ratios = [r.ratio for r in mine if not r.failure and not math.isnan(r.ratio)]
-        goal = f"{GOALS[key]:g}" if key in GOALS else ""
-        mean, least = (f"{statistics.geometric_mean(ratios):.2f}", f"{min(ratios):.2f}") if ratios else ("", "")
-        lines.append([*key, str(len(mine)), mean, goal, least])
-    return lines
-
-
-def tables(result: dict[str, Any], rows: Sequence[Row], ceilings: Ceilings | None) -> list[str]:
-    """The lines of the report."""
-    about = ", ".join(f"{key} {value}" for key, value in result["conditions"].items())
-    lines = [about + ".", ""]
-    if ceilings is None:
-        lines += [NOT_TIMED, ""]
-    else:
-        products = ", ".join(f"{key} {value:.0f}" for key, value in ceilings.tflops.items())
-        lines += [
-            f"In the same run a large product reached {products} TFLOP/s (cuBLAS, through PyTorch), a large copy "
-            f"{ceilings.gbytes:.0f} GB/s. PyTorch's times: channels first / channels last; the ratio is to the faster.",
-            "",
-        ]
-    lines += markdown(["suite", "type", "rows", "PyTorch's time / ours", "goal", "smallest"], goals(rows), texts=2)
-    lines += ["", *_checks(result), ""]
-    lines += markdown(COLUMNS, (cells(row, ceilings) for row in rows), texts=4)
-    return lines
-
-
-def _checks(result: dict[str, Any]) -> Iterable[str]:
-    table = result.get("table", {})
-    yield f"Test table: {table.get('passed', 0)} passed, {table.get('failed', 0) + table.get('error', 0)} failed."
-    for row in result.get("sanitizer", []):
-        yield f"{row['tool']}: {row['last']}."
-    for row in result.get("training", []):
-        step = row.get("step", {})
-        speed = f"; a step {step['ours']:.1f} ms, PyTorch's {step['PyTorch']:.1f}" if step else ""
-        yield (
-            f"U-Net, {row['precision']}, {row['steps']} steps: loss {row['first loss']:.3f} to {row['last loss']:.3f}, "
-            f"IoU of chairs {row['IoU']:.3f}{speed}."
-        )
 
 
 def save(result: dict[str, Any], rows: Sequence[Row], ceilings: Ceilings | None, path: pathlib.Path) -> None:
