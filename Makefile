@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := runs/demo
 
-.PHONY: help demo picture test lint bench coverage clean
+.PHONY: help demo picture test gates lint bench coverage clean
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -31,6 +31,10 @@ picture: $(RUN)/evaluation.png  ## the README's picture, from the demo's (256 co
 
 test: $(VENV)/.test  ## run the test suite on all cores
 	$(BIN)/python -m pytest -n auto
+
+GATES := tests/test_nvrtc.py tests/test_launch_cupy.py tests/test_cases*.py tests/test_emul*.py tests/test_kernels_cuda_*.py tests/test_kernels_scatter.py tests/test_kernels_response.py
+gates: $(VENV)/.test  ## what proves the CUDA kernels without a GPU: the tests to run when one has changed
+	TINYSEG_TEST_DEVICES=emulated $(BIN)/python -m pytest -n auto $(GATES) --deselect tests/test_cases.py::test_gradcheck
 
 lint: $(VENV)/.dev  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -6,7 +6,8 @@ Two comments of a source say what is compiled and what it may cost (`source.py` 
 
     // nvrtc: TYPE=float,double,float16,bfloat16        above all kernels: each combination of macros; `; sm_80` at the
     //                                                  end of the line: from that architecture on
-    // budget: 256 threads, 40 registers, 2048 bytes    above a kernel: the largest block, and the most it may take
+    // budget: 256 threads, 40 registers, 2048 bytes    above a kernel: the largest block, and the most it may take;
+    //                                                  `512 + 4096 bytes`: 4096 of dynamic shared memory
 
 NVRTC comes with CUDA, and as the wheel `nvidia-cuda-nvrtc`. The options are those of `launch.py` and CuPy's own.
 """

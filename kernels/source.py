@@ -29,15 +29,21 @@ _DYNAMIC = re.compile(rf"\bextern\s+__shared__\s+{_ALIGN}([\w:]+(?:\s+[\w:]+)*?)
 _GLOBAL = re.compile(r'(extern\s+"C"\s+)?\b__global__\b')
 _NAME = re.compile(r"(\w+)\s*(?=\()")
 _VARIANTS = re.compile(r"^//[ \t]*nvrtc:(.*)$", re.MULTILINE)
-_BUDGET = re.compile(r"^//[ \t]*budget:[ \t]*(\d+) threads, (\d+) registers, (\d+) bytes[ \t]*$", re.MULTILINE)
+_BUDGET = re.compile(r"^//[ \t]*budget:[ \t]*(\d+) threads, (\d+) registers, (\d+)(?: \+ (\d+))? bytes[ \t]*$", re.M)
 
 
 class Budget(NamedTuple):
-    """What a kernel may take: threads of a block, registers of each, bytes of shared memory, static and dynamic."""
+    """What a kernel may take: threads of a block, registers of each, bytes of shared memory of either kind."""
 
     threads: int
     registers: int
-    shared: int
+    static: int  # what the source declares
+    dynamic: int  # what a launch asks for
+
+    @property
+    def shared(self) -> int:
+        """Bytes of shared memory of a block."""
+        return self.static + self.dynamic
 
 
 class Variant(NamedTuple):
@@ -150,7 +156,8 @@ def _split(text: str) -> list[str]:
 def _signatures(commented: str) -> list[Signature]:
     found = []
     text = _without_comments(commented)  # line by line as long as before
-    budgets = {commented.count("\n", 0, b.start()): Budget(*map(int, b.groups())) for b in _BUDGET.finditer(commented)}
+    written = ((b.start(), Budget(*map(int, b.groups("0")))) for b in _BUDGET.finditer(commented))
+    budgets = {commented.count("\n", 0, start): budget for start, budget in written}
     for start in _GLOBAL.finditer(text):
         at, bound = start.end(), ""
         while name := _NAME.search(text, at):

@@ -11,6 +11,7 @@ _share = max(1, (os.cpu_count() or 1) // _workers)
 for _pool in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_pool, str(_share if _workers == 1 else 1))
 os.environ.setdefault("NUMBA_NUM_THREADS", str(max(2, _share)))
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # a thread that spins takes the core of the one it waits for
 os.environ.setdefault("MPLBACKEND", "agg")
 
 import pytest  # noqa: E402

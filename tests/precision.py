@@ -177,7 +177,7 @@ def their_run(sample: Sample, store: torch.dtype, held: torch.dtype) -> Run:
 def our_run(sample: Sample, store: torch.dtype) -> Run:
     """The same in tinyseg."""
     memo: dict[int, torch.Tensor] = {}
-    ours: dict[int, ts.Tensor] = {}
+    ours = op_db.Leaves("cpu")
     given, keywords = op_db.converted(stored(sample.arguments, store, store, memo), ours)
     return Run(listed(sample.ours(*given, **keywords)), {k: ours[id(t)] for k, t in memo.items()})
 

@@ -432,6 +432,19 @@ def test_requests_are_counted_by_warp_and_added_up() -> None:
     assert [(row.requests, row.transactions) for row in costs.rows] == [(32, 128), (32, 128)]
 
 
+def test_totals_add_up_the_lines_of_a_kernel() -> None:
+    text = """__shared__ float s[64];
+        const int t = threadIdx.x;
+        for (int i = t; i < 1024; i += 32) s[i % 64] = x[i];
+        __syncwarp();
+        y[t] = s[t];
+        y[t + 32] = s[2 * t];
+        """
+    costs = profiled(text)
+    assert [tuple(total) for total in costs.totals()] == [("k", 4096, 256, 32 + 1 + 2, 1)], costs
+    assert "        4.0         0.2              35          1" in str(costs)
+
+
 def test_the_transpose_shows_why_it_uses_a_padded_tile() -> None:
     from tests.test_emulator import drawn, kernel
 

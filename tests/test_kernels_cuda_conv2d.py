@@ -9,17 +9,21 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+import tinyseg as ts
+from tests.kernels_cuda import convolved, names, same_in_every_order
 from tinyseg import kernels
-from tinyseg.errors import ArgumentError
+from tinyseg.errors import ArgumentError, ShapeError
 from tinyseg.kernels import conv2d, emulator
-from tinyseg.kernels.conv2d import ConvGeometry, cpu, cpu_shifts, cuda, cuda_columns, output_size, reference
+from tinyseg.kernels.conv2d import ConvGeometry, cpu, cpu_shifts, cuda, cuda_columns, cuda_parts, output_size, reference
 from tinyseg.kernels.emulated import emulated, plain
+from tinyseg.nn import functional as F
 
 VERSIONS = [*cuda.ALGORITHMS]
+WINOGRAD = ("winograd2x2", "winograd4x4")
 TRACED = ("direct", "im2col")  # the others' accesses are traced by tests of their own
 ROUNDING = {np.float64: 1e-12, np.float32: 2e-6, np.float16: 1e-3, ml_dtypes.bfloat16: 8e-3}
-MORE = {("winograd", np.float32): 1e-5, ("tensor", np.float32): 1e-3}  # of versions that round factors, too
-DRAWN = settings(deadline=None, derandomize=True, max_examples=10)
+MORE = {("winograd4x4", np.float32): 1e-5, ("tensor", np.float32): 1e-3}  # of versions that round factors, too
+DRAWN = settings(max_examples=10)
 SAME = ConvGeometry((1, 1), ((1, 1), (1, 1)))
 small = st.integers(1, 3)
 side = st.integers(0, 3)
@@ -43,7 +47,7 @@ def arrays(batch, channels, outputs, size, kernel_size, geometry, dtype=np.float
 def problems(draw, version):
     """Small convolutions to which the version applies, in one of its types: windows larger than the image, pixels that
     no window sees, padding on one side only, depthwise."""
-    plain_only = version == "winograd"
+    plain_only = version in WINOGRAD
     groups, kind = 1 if plain_only else draw(st.sampled_from([1, 1, 2, 3])), draw(st.sampled_from(["any", "depthwise"]))
     geometry = ConvGeometry(
         (1, 1) if plain_only else draw(pair),
@@ -61,8 +65,14 @@ def problems(draw, version):
     return *arrays(batch, groups * channels, groups * outputs, size, kernel_size, geometry, dtype), dtype
 
 
+def using(version):
+    """The version, with float32 as TF32 where it multiplies float32 in nothing else."""
+    return kernels.use(conv2d=version, allow_tf32=version == "tensor")
+
+
 def types_of(version, geometry, shape):
-    return [t for t in ROUNDING if cuda.ALGORITHMS[version].applies(geometry, shape, np.dtype(t))]
+    with using(version):
+        return [t for t in ROUNDING if cuda.ALGORITHMS[version].applies(geometry, shape, np.dtype(t))]
 
 
 def by(module, x, w, bias, gy, shift, geometry):
@@ -80,9 +90,7 @@ def by(module, x, w, bias, gy, shift, geometry):
 def by_torch(x, w, bias, gy, shift, geometry):
     x, w, bias, gy, shift = (torch.from_numpy(a) for a in (x, w, bias, gy, shift))
     x, w = x.requires_grad_(), w.requires_grad_()
-    (top, bottom), (left, right) = geometry.padding
-    padded = torch.nn.functional.pad(x, (left, right, top, bottom))
-    y = torch.nn.functional.conv2d(padded, w, None, geometry.stride, 0, geometry.dilation, geometry.groups)
+    y = convolved(x, w, geometry)
     gx, gw = torch.autograd.grad(y, [x, w], gy)
     y, shifted = y.detach(), y.detach() + bias[:, None, None]
     return [t.numpy() for t in (y, shifted, torch.relu(shifted), gx, gx + shift[:, None, None], gw)]
@@ -90,7 +98,7 @@ def by_torch(x, w, bias, gy, shift, geometry):
 
 def on_device(version, *problem, **how):
     mode = "trace" if version in TRACED and not how else "fast"
-    with kernels.use(conv2d=version), emulator.using(mode=mode, **how):
+    with using(version), emulator.using(mode=mode, **how):
         return by(conv2d, *(emulated(a) for a in problem[:-1]), problem[-1])
 
 
@@ -159,17 +167,15 @@ def test_blocks_fit_together(version, name):
 @pytest.mark.parametrize(("version", "name"), applied("wide", "many small images", "stride"))
 def test_every_order_of_threads_gives_the_same_bits(version, name):
     problem = arrays(*SHAPES[name])
-    orders = ("forward", "reverse", "random")
-    bits = {b"".join(y.tobytes() for y in on_device(version, *problem, order=order)) for order in orders}
-    assert len(bits) == 1
+    same_in_every_order(on_device, version, *problem)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
 @pytest.mark.parametrize("version", VERSIONS)
 def test_half_types_are_summed_in_float32(version, dtype):
-    window = (3, 3) if version == "winograd" else (1, 1)
+    window = (3, 3) if version in WINOGRAD else (1, 1)
     x, w = np.ones((1, 3000, *window), dtype), np.ones((2, 3000, *window), dtype)  # no half type counts so far by ones
-    with kernels.use(conv2d=version):
+    with using(version):
         y = conv2d.forward(emulated(x), emulated(w), ConvGeometry())
     assert y.dtype == dtype
     np.testing.assert_allclose(plain(y).astype(np.float32), 3000 * window[0] ** 2, rtol=4e-3)
@@ -182,7 +188,7 @@ def test_a_weight_that_is_not_finite_reaches_the_pixels_that_its_tap_sees(versio
         x, w, _, gy, _, geometry = arrays(*shape)
         w[1, 0, 0, -1] = bad
         expected = reference.grad_input(gy.astype(np.float64), w.astype(np.float64), geometry, x.shape[2:])
-        with kernels.use(conv2d=version), np.errstate(invalid="ignore"):
+        with using(version), np.errstate(invalid="ignore"):
             gx = plain(conv2d.grad_input(emulated(gy), emulated(w), geometry, x.shape[2:]))
         assert 0 < np.isfinite(expected[0]).sum() < expected[0].size
         np.testing.assert_allclose(gx, expected, rtol=0, atol=1e-4)
@@ -191,7 +197,7 @@ def test_a_weight_that_is_not_finite_reaches_the_pixels_that_its_tap_sees(versio
 def test_relu_keeps_nan():
     x = emulated(np.array([np.nan, -1, 2], np.float32).reshape(1, 1, 1, 3))
     for version in ("direct", "im2col", "implicit", "tensor"):
-        with kernels.use(conv2d=version):
+        with using(version):
             y = conv2d.forward(x, emulated(np.ones((1, 1, 1, 1), np.float32)), ConvGeometry(), relu=True)
         np.testing.assert_array_equal(plain(y).ravel(), [np.nan, 0, 2])
 
@@ -225,13 +231,15 @@ def test_columns_are_made_for_as_many_images_as_the_limit_allows(monkeypatch):
     monkeypatch.setattr(cuda_columns, "LIMIT", 2 * 4 * 9 * 42 * 4)  # two images
     with emulator.record() as launches:
         check("im2col", problem, expected, np.float32)
-    assert [launch.kernel for launch in launches].count("im2col") == 4 * 3  # three forward passes, one gradient
+    assert names(launches).count("im2col") == 4 * 3  # three forward passes, one gradient
 
 
 LAUNCHES = {
-    "direct": ["direct_forward"] * 3 + ["direct_grad_input"] * 2 + ["direct_grad_weight", "direct_sum"],
-    "im2col": ["im2col", "cublasGemmStridedBatchedEx"] * 3
+    "direct": ["direct_forward"] * 3 + ["direct_grad_input"] * 2 + ["direct_grad_weight", "sum_of_parts"],
+    "im2col": ["im2col", "cublasGemmStridedBatchedEx"]
+    + ["im2col", "cublasGemmStridedBatchedEx", "sum_of_parts"] * 2
     + ["cublasGemmStridedBatchedEx", "col2im"] * 2
+    + ["sum_of_parts"]
     + ["im2col", "cublasGemmStridedBatchedEx"],
 }
 
@@ -244,15 +252,15 @@ def test_a_depthwise_window_of_3x3_has_a_kernel_of_its_own():
     ):
         with emulator.record() as launches:
             on_device(None, *arrays(*SHAPES[name]))
-        names = [launch.kernel for launch in launches]
-        assert names == [forward] * 3 + [backward] * 2 + ["direct_grad_weight", "direct_sum"]
+        launched = names(launches)
+        assert launched == [forward] * 3 + [backward] * 2 + ["direct_grad_weight", "sum_of_parts"]
 
 
 @pytest.mark.parametrize("version", LAUNCHES)
 def test_the_version_that_is_named_is_launched(version):
     with emulator.record() as launches:
         on_device(version, *arrays(*SHAPES["groups"]))
-    assert [launch.kernel for launch in launches] == LAUNCHES[version]
+    assert names(launches) == LAUNCHES[version]
 
 
 def test_neighbouring_threads_of_the_direct_version_touch_neighbouring_numbers():
@@ -260,7 +268,7 @@ def test_neighbouring_threads_of_the_direct_version_touch_neighbouring_numbers()
         for groups in (1, 4):
             *problem, geometry = arrays(1, 4, 4, (32, 64), (3, 3), SAME._replace(groups=groups))
             by(conv2d, *map(emulated, problem), geometry)
-    rows = [r for r in costs.rows if r.memory == "global" and r.kernel != "direct_sum" and r.requests > 100]
+    rows = [r for r in costs.rows if r.memory == "global" and r.kernel != "sum_of_parts" and r.requests > 100]
     assert {r.kernel for r in rows} == {"depthwise", "direct_forward", "direct_grad_input", "direct_grad_weight"}
     for row in rows:
         # An aligned row of 128 bytes is 4 sectors; one that is shifted by a tap touches 5.
@@ -288,45 +296,159 @@ def test_the_versions_that_apply_are_listed_for_an_array():
     x = emulated(np.zeros(1, np.float64))
     listed = conv2d.algorithms(SAME, (8, 8, 3, 3), x)
     assert listed[:2] == ["direct", "im2col"]
-    assert not {"tensor", "winograd"} & {*listed}
+    assert not {"tensor", *WINOGRAD} & {*listed}
+    single = emulated(np.zeros(1, np.float32))
+    assert conv2d.algorithms(SAME, (8, 8, 3, 3), single) == [name for name in VERSIONS if name != "tensor"]
+    with kernels.use(allow_tf32=True):
+        assert conv2d.algorithms(SAME, (8, 8, 3, 3), single) == VERSIONS
+        with kernels.use(full_accuracy=True):
+            assert "tensor" not in conv2d.algorithms(SAME, (8, 8, 3, 3), single)
     assert (
         conv2d.algorithms(SAME, (8, 8, 3, 3)) == conv2d.algorithms(SAME, (8, 8, 3, 3), np.zeros(1)) == [*cpu.ALGORITHMS]
     )
 
 
-DEPTHWISE = SAME._replace(groups=64)
-RULE = [  # type, geometry, shape of the weight, N·OH·OW; what takes it
-    (np.float32, SAME, (64, 64, 3, 3), 4096, "winograd"),
-    (np.float32, SAME, (64, 3, 3, 3), 4096, "implicit"),  # few channels
-    (np.float32, SAME, (512, 512, 3, 3), 64, "implicit"),  # few pixels
-    (np.float32, SAME._replace(stride=(2, 2)), (64, 64, 3, 3), 4096, "implicit"),
-    (np.float32, ConvGeometry(), (64, 64, 1, 1), 4096, "implicit"),
-    (np.float32, DEPTHWISE, (64, 1, 3, 3), 4096, "direct"),
-    (np.float16, DEPTHWISE, (64, 1, 3, 3), 4096, "direct"),
-    (np.float16, SAME, (64, 64, 3, 3), 4096, "tensor"),
-    (ml_dtypes.bfloat16, SAME, (64, 64, 5, 5), 4096, "tensor"),
-    (np.float64, SAME, (64, 64, 3, 3), 4096, "im2col"),
-    (np.float64, SAME, (2, 3, 3, 3), 4096, "direct"),
+DEPTHWISE, ONE = SAME._replace(groups=64), ConvGeometry()
+RULE = [  # type, geometry, shape of the weight, images and their size; what takes it
+    (np.float32, SAME, (64, 64, 3, 3), 4, (32, 32), "winograd4x4"),
+    (np.float32, SAME, (128, 128, 3, 3), 4, (32, 32), "winograd4x4"),
+    (np.float32, SAME, (64, 3, 3, 3), 4, (32, 32), "implicit"),  # few channels
+    (np.float32, SAME, (512, 512, 3, 3), 1, (8, 8), "implicit"),  # few pixels
+    (np.float32, SAME._replace(stride=(2, 2)), (64, 64, 3, 3), 4, (32, 32), "implicit"),
+    (np.float32, ONE, (64, 64, 1, 1), 4, (32, 32), "im2col"),  # a product as it stands
+    (np.float32, ONE, (64, 65, 1, 1), 4, (61, 61), "im2col"),
+    (np.float32, ONE, (64, 64, 1, 1), 4, (8, 8), "implicit"),  # small images
+    (np.float32, ONE._replace(stride=(2, 2)), (64, 64, 1, 1), 4, (32, 32), "implicit"),
+    (np.float32, ONE._replace(groups=2), (64, 32, 1, 1), 4, (32, 32), "implicit"),
+    (np.float16, ONE, (64, 64, 1, 1), 4, (32, 32), "im2col"),
+    (np.float16, ONE, (64, 64, 1, 1), 4, (31, 31), "tensor"),  # rows of no whole chunks
+    (np.float16, ONE, (64, 65, 1, 1), 4, (32, 32), "tensor"),
+    (np.float32, ONE, (4096, 512, 7, 7), 2, (7, 7), "im2col"),  # a window as large as the image
+    (np.float16, ONE, (4096, 512, 7, 7), 2, (7, 7), "im2col"),
+    (np.float32, ONE, (64, 512, 7, 7), 2, (7, 8), "implicit"),
+    (np.float32, DEPTHWISE, (64, 1, 3, 3), 4, (32, 32), "direct"),
+    (np.float16, DEPTHWISE, (64, 1, 3, 3), 4, (32, 32), "direct"),
+    (np.float16, SAME, (64, 64, 3, 3), 4, (32, 32), "tensor"),
+    (ml_dtypes.bfloat16, SAME, (64, 64, 5, 5), 4, (32, 32), "tensor"),
+    (np.float64, SAME, (64, 64, 3, 3), 4, (32, 32), "im2col"),
+    (np.float64, SAME, (2, 3, 3, 3), 4, (32, 32), "direct"),
 ]
 
 
-@pytest.mark.parametrize(("dtype", "geometry", "shape", "windows", "expected"), RULE)
-def test_which_version_takes_what(dtype, geometry, shape, windows, expected, monkeypatch):
+def taken(x, geometry, shape, images, size):
+    version = cuda._algorithm(x, geometry, shape, images, size)
+    return next(name for name, module in cuda.ALGORITHMS.items() if module is version)
+
+
+@pytest.mark.parametrize(("dtype", "geometry", "shape", "images", "size", "expected"), RULE)
+def test_which_version_takes_what(dtype, geometry, shape, images, size, expected, monkeypatch):
     x = emulated(np.zeros(1, dtype))
-
-    def taken():
-        version = cuda._algorithm(x, geometry, shape, windows)
-        return next(name for name, module in cuda.ALGORITHMS.items() if module is version)
-
-    assert taken() == expected
+    problem = x, geometry, shape, images, size
+    full = ("winograd2x2" if shape[1] >= 128 else "implicit") if expected == "winograd4x4" else expected
+    assert taken(*problem) == expected
     with kernels.use(full_accuracy=True):
-        assert taken() == ("implicit" if expected == "winograd" else expected)
+        assert taken(*problem) == full
         with kernels.use(allow_tf32=True):
-            assert taken() == ("implicit" if expected == "winograd" else expected)
-    with kernels.use(allow_tf32=True):
-        assert taken() == ("tensor" if dtype is np.float32 and geometry != DEPTHWISE else expected)
+            assert taken(*problem) == full
     for name in conv2d.algorithms(geometry, shape, x):
         with kernels.use(conv2d=name):
-            assert taken() == name
+            assert taken(*problem) == name
     monkeypatch.setattr(cuda, "capability", lambda x: 75)
-    assert taken() == ("implicit" if expected == "tensor" else expected)
+    assert taken(*problem) == ("implicit" if expected == "tensor" else expected)
+
+
+def test_tf32_goes_to_tensor_cores():
+    x = emulated(np.zeros(1, np.float32))
+    with kernels.use(allow_tf32=True):
+        assert taken(x, SAME, (64, 64, 3, 3), 4, (32, 32)) == "tensor"
+        assert taken(x, ONE, (64, 64, 1, 1), 4, (32, 32)) == "im2col"
+        assert taken(x, ONE, (64, 66, 1, 1), 4, (32, 32)) == "tensor"
+        assert taken(x, DEPTHWISE, (64, 1, 3, 3), 4, (32, 32)) == "direct"
+        assert taken(emulated(np.zeros(1)), SAME, (64, 64, 3, 3), 4, (32, 32)) == "im2col"
+
+
+def test_float32_is_not_multiplied_in_tf32_unless_that_is_allowed():
+    """Also where the version is named: bit for bit what the rule gives."""
+    *problem, geometry = arrays(2, 5, 6, (7, 9), (3, 3), SAME)
+    by_rule = on_device(None, *problem, geometry)
+    with emulator.record() as launches, kernels.use(conv2d="tensor"):
+        named = by(conv2d, *map(emulated, problem), geometry)
+    assert not {"tensor", "tensor_weight", "channels_last"} & {*names(launches)}
+    for got, want in zip(named, by_rule, strict=True):
+        assert plain(got).tobytes() == plain(want).tobytes()
+
+
+PICTURES, VAST = (32, (8192, 8192)), (3, (32768, 32768))
+MANY = ONE._replace(groups=70000)
+FAR = ONE._replace(padding=((60000, 0), (0, 0)), stride=(60000, 1))
+LARGE = [  # type, geometry, shape of the weight, images and their size; what takes them, and what does not if named
+    (np.float32, ONE, (8, 8, 5, 5), *PICTURES, "direct", "im2col implicit"),
+    (np.float32, SAME, (1, 1, 3, 3), *VAST, "direct", "im2col implicit"),
+    (np.float16, SAME, (1, 1, 3, 3), *VAST, "direct", "im2col implicit tensor"),
+    (np.float16, SAME, (8, 8, 3, 3), *PICTURES, "direct", "im2col implicit tensor"),
+    (np.float64, ONE, (8, 8, 5, 5), *PICTURES, "direct", "im2col"),
+    (np.float32, SAME, (64, 64, 3, 3), 512, (1024, 1024), "winograd4x4", ""),
+    (np.float32, SAME, (64, 64, 3, 3), 1 << 14, (1024, 1024), "im2col", "implicit winograd2x2 winograd4x4"),
+    (np.float32, ONE, (64, 64, 1, 1), 1, (8192, 8192), "im2col", "implicit"),  # a product as it stands, of 2^32 numbers
+    (np.float32, SAME, (64, 3, 3, 3), 1 << 20, (64, 64), "im2col", "implicit"),
+    (np.float32, ONE, (70000, 70000, 1, 1), 1, (2, 2), "im2col", "direct implicit"),  # more weights than 32 bits count
+    (np.float32, SAME, (8, 600000, 3, 3), 1, (4, 4), "implicit", "winograd2x2 winograd4x4"),
+    (np.float32, MANY, (70000, 2, 1, 1), 1, (1, 1), "im2col", "implicit"),  # more groups than a grid has rows
+    (np.float16, MANY, (70000, 2, 3, 3), 1, (6, 6), "tensor", "implicit"),
+    (np.float32, ONE._replace(stride=(256, 256)), (8, 8, 3, 3), 1, (512, 512), "im2col", "implicit"),  # as many phases
+    (np.float32, FAR, (8, 8, 3, 3), 1, (3, 40000), "im2col", "implicit"),  # a window that begins far outside
+]
+
+
+@pytest.mark.parametrize(("dtype", "geometry", "shape", "images", "size", "expected", "others"), LARGE)
+def test_what_is_too_large_for_a_version_falls_to_another(dtype, geometry, shape, images, size, expected, others):
+    problem = emulated(np.zeros(1, dtype)), geometry, shape, images, size
+    assert taken(*problem) == expected
+    for name in others.split():
+        assert name in conv2d.algorithms(geometry, shape, problem[0])
+        with kernels.use(conv2d=name):
+            assert taken(*problem) == expected
+
+
+@pytest.mark.parametrize(
+    ("shape", "images", "size"),
+    [((1, 1, 3, 3), 1, (65536, 65536)), ((1, 1, 1, 1), 1 << 31, (1, 1)), ((1, 1, 1, 1), 1, (1, 1 << 31))],
+)
+def test_what_is_too_large_for_all_is_refused(shape, images, size):
+    with pytest.raises(ShapeError, match=f"conv2d: {images} images .* are too large for the kernels on a GPU"):
+        taken(emulated(np.zeros(1, np.float32)), ONE, shape, images, size)
+
+
+@pytest.mark.parametrize("outputs", [1, 2])
+def test_more_groups_than_a_grid_has_rows(outputs):
+    groups = 70000
+    x = ts.ones(1, 2 * groups, 1, 1, device="emulated", requires_grad=True)
+    w = ts.ones(outputs * groups, 2, 1, 1, device="emulated", requires_grad=True)
+    with emulator.record() as launches:
+        y = F.conv2d(x, w, groups=groups)
+        y.sum().backward()
+    assert max(max(launch.grid[1:]) for launch in launches if launch.grid) <= 65535
+    assert np.array_equal(y.detach().numpy(), np.full((1, outputs * groups, 1, 1), 2))
+    assert np.array_equal(x.grad.numpy(), np.full(x.shape, outputs))
+    assert np.array_equal(w.grad.numpy(), np.ones(w.shape))
+
+
+def test_full_accuracy_does_without_the_version_that_rounds_more(monkeypatch):
+    """As on the CPU, with the same bound: no more than half as much again as the error of a plain sum, in one part."""
+    *problem, geometry = arrays(1, 128, 128, (32, 32), (3, 3), SAME)
+    expected = by_torch(*(a.astype(np.float64) for a in problem), geometry)
+
+    def errors(**how):
+        with kernels.use(**how), emulator.record() as launches:
+            results = by(conv2d, *map(emulated, problem), geometry)
+        pairs = zip(results, expected, strict=True)
+        return [np.abs(plain(got) - want).max() / np.abs(want).max() for got, want in pairs], launches
+
+    with monkeypatch.context() as whole:
+        whole.setattr(cuda_parts, "plan", lambda tiles, *sizes: (tiles[0], 1))
+        plain_sum, _ = errors(conv2d="implicit")
+    full, launches = errors(full_accuracy=True)
+    fastest, _ = errors()
+    assert names(launches).count("values_of_windows") == 5  # so it was F(2x2)
+    assert all(f <= 1.5 * p for f, p in zip(full, plain_sum, strict=True)), (full, plain_sum)
+    assert fastest[0] > full[0]  # or there were nothing to choose

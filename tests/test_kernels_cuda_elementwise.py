@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import ml_dtypes
 import numpy as np
 import pytest
@@ -10,48 +12,19 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests import kernels_cuda
+from tests.kernels_cuda import launched, same_in_every_order, shifted, wide, within
 from tests.test_kernels_elementwise import ACTIVATIONS, LOSSES, OPTIMISERS, TAKES_OUTPUT, TIMES_X, UPDATES
 from tinyseg.kernels import elementwise as kernel
 from tinyseg.kernels import emulator
 from tinyseg.kernels.elementwise import arrays, cuda
+from tinyseg.kernels.emulated import emulated
 
 DRAWN = settings(max_examples=60)
 ROUNDING = {np.float64: 1e-13, np.float32: 1e-6, np.float16: 1e-3, ml_dtypes.bfloat16: 8e-3}
+close, drawn = functools.partial(within, ROUNDING), functools.partial(kernels_cuda.drawn, spread=3)
 types = st.sampled_from([*ROUNDING])
 sizes = st.sampled_from([0, 1, 3, 8, 31, 257, 1000, 3 * 2048 + 5])  # of packs of 2, 4 and 8, of less, of several blocks
-
-
-def emulated(a):
-    return np.ascontiguousarray(a).view(emulator.EmulatedArray)
-
-
-def shifted(a):
-    """`a` where no 16 bytes begin: a view that begins one element into other memory."""
-    memory = emulated(np.empty(a.size + 1, a.dtype))
-    memory[1:] = emulated(a.reshape(-1))
-    return memory[1:].reshape(a.shape)
-
-
-def launched(function, *args, **settings):
-    """The result as NumPy's in float64, and the names of the kernels that made it."""
-    with emulator.using(mode="trace"), emulator.record() as launches:
-        y = function(*args, **settings)
-    assert type(y) is emulator.EmulatedArray
-    assert y.flags.c_contiguous
-    return np.asarray(y).astype(float), [launch.kernel for launch in launches]
-
-
-def close(got, expected, dtype, slack=1.0):
-    bound = ROUNDING[dtype] * slack * max(1.0, float(np.abs(expected).max(initial=0)))
-    np.testing.assert_allclose(got, expected, rtol=0, atol=bound)
-
-
-def drawn(shape, dtype, seed, spread=3):
-    return (spread * np.random.default_rng(seed).standard_normal(shape)).astype(dtype)
-
-
-def wide(a):
-    return torch.from_numpy(a.astype(float))
 
 
 @DRAWN
@@ -77,7 +50,7 @@ def check_activation(kernels, name, size, dtype, aside):
     saved = y.astype(dtype) if name in TAKES_OUTPUT else x
     gx, grad_names = launched(kernel.activate_grad, name, at(gy), at(saved), *given_)
     if name == "sigmoid":  # from y as it was rounded
-        expected = gy.astype(float) * y * (1 - y)
+        expected = gy.astype(float) * y.astype(float) * (1 - y.astype(float))
     else:
         (expected,) = torch.autograd.grad(ty, tx, wide(gy))
     close(gx, np.asarray(expected), dtype, slack=2)
@@ -126,14 +99,14 @@ def test_differences_keep_their_digits_near_0():
 @given(st.sampled_from(cuda.LOSSES), sizes, types, st.booleans(), st.booleans())
 def test_losses(name, size, dtype, aside, one):
     (given_, theirs), at = LOSSES[name], shifted if aside else emulated
-    x, t, gy = drawn(size, dtype, 0, 2), (1 / (1 + np.exp(drawn(size, float, 1)))).astype(dtype), drawn(size, dtype, 2)
-    gy = drawn((), dtype, 2) if one else gy
+    x, t = drawn(size, dtype, 0, spread=2), (1 / (1 + np.exp(drawn(size, float, 1)))).astype(dtype)
+    gy = drawn(() if one else size, dtype, 2)
     tx = wide(x).requires_grad_()
     ty = theirs(tx, wide(t), reduction="none")
     y, names = launched(kernel.loss, name, at(x), at(t), *given_)
     close(y, ty.detach().numpy(), dtype)
     gx, grad_names = launched(kernel.loss_grad, name, emulated(gy).reshape(gy.shape), at(x), at(t), *given_)
-    (expected,) = torch.autograd.grad(ty, tx, wide(np.asarray(gy)).expand(ty.shape))
+    (expected,) = torch.autograd.grad(ty, tx, wide(gy).expand(ty.shape))
     close(gx, expected.numpy(), dtype)
     total, sum_names = launched(kernel.loss_sum, name, at(x), at(t), *given_)
     assert total.shape == ()
@@ -171,11 +144,8 @@ def test_threads_go_on_with_further_packs(few_blocks):
 
 
 def test_every_order_of_threads_gives_the_same_bits(few_blocks):
-    x, t, bits = drawn(10_007, np.float32, 0), drawn(10_007, np.float32, 1), set()
-    for order in ("forward", "reverse", "random"):
-        with emulator.using(order=order):
-            bits.add(kernel.loss_sum("logistic", emulated(x), emulated(t)).tobytes())
-    assert len(bits) == 1
+    x, t = emulated(drawn(10_007, np.float32, 0)), emulated(drawn(10_007, np.float32, 1))
+    same_in_every_order(kernel.loss_sum, "logistic", x, t)
 
 
 # --- parts and choices -----------------------------------------------------------------------------------------------
@@ -248,9 +218,7 @@ def test_updates_take_pytorch_s_steps(name, dtype):
         g = drawn(p.shape, dtype, step)
         theirs.grad = torch.from_numpy(g.copy())
         optimiser.step()
-        with emulator.using(mode="trace"), emulator.record() as launches:
-            update(ours, emulated(g), *state, step=step)
-        assert [launch.kernel for launch in launches] == [name]
+        assert launched(update, ours, g, *state, step=step) == ([name],)
     close(np.asarray(ours), theirs.detach().numpy(), dtype, slack=10)
 
 
@@ -270,9 +238,7 @@ def test_updates_are_those_of_arrays_and_half_types_to_the_bit(name, dtype, size
         state[0] = state[0] + dtype(1)
     arrays_ = [drawn(size, dtype, 0), drawn(size, dtype, 1), *state]
     ours = [None if a is None else (shifted if aside else emulated)(a) for a in arrays_]
-    with emulator.using(mode="trace"), emulator.record() as launches:
-        getattr(kernel, f"{name}_update")(*ours, **given_)
-    assert [launch.kernel for launch in launches] == [name] * (size > 0)
+    assert launched(getattr(kernel, f"{name}_update"), *ours, **given_) == ([name] * (size > 0),)
     by_arrays(name, arrays_, given_)
     for a, b in zip(ours, arrays_, strict=True):
         if b is not None and dtype in (np.float16, ml_dtypes.bfloat16):
@@ -305,9 +271,7 @@ class Rounding:
 def test_updates_of_strided_arrays_go_array_by_array():
     p, g = (emulated(drawn((6, 5), np.float32, seed)).T for seed in (0, 1))
     expected = np.asarray(p) - np.float32(0.1) * np.asarray(g)
-    with emulator.record() as launches:
-        kernel.sgd_update(p, g, lr=0.1)
-    assert launches == []
+    assert launched(kernel.sgd_update, p, g, lr=0.1) == ([],)
     assert np.array_equal(p, expected)
 
 

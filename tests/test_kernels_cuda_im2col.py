@@ -8,14 +8,15 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from tests.kernels_cuda import launched, same_in_every_order
 from tinyseg.kernels import emulator
 from tinyseg.kernels import im2col as kernel
 from tinyseg.kernels.conv2d import ConvGeometry, output_size
 from tinyseg.kernels.conv2d.cuda_shape import pixel_grid
-from tinyseg.kernels.emulated import emulated, plain
+from tinyseg.kernels.emulated import emulated
 from tinyseg.kernels.im2col import reference
 
-DRAWN = settings(deadline=None, derandomize=True, max_examples=60)
+DRAWN = settings(max_examples=60)
 TYPES = [np.float64, np.float32, np.float16, ml_dtypes.bfloat16]
 steps = st.tuples(st.integers(1, 4), st.integers(1, 4))
 sides = st.tuples(st.integers(0, 3), st.integers(0, 3))
@@ -35,15 +36,6 @@ def problems(draw):
     shape = planes[0], planes[1] * kernel_size[0] * kernel_size[1], windows[0] * windows[1]
     x, columns = (rng.integers(-8, 9, s).astype(dtype) for s in ((*planes, *size), shape))
     return x, columns, kernel_size, geometry
-
-
-def launched(function, array, *settings):
-    with emulator.using(mode="trace"), emulator.record() as launches:
-        y = function(emulated(array), *settings)
-    assert type(y) is emulator.EmulatedArray
-    assert y.flags.c_contiguous
-    assert y.dtype == array.dtype
-    return plain(y), [launch.kernel for launch in launches]
 
 
 @DRAWN
@@ -74,19 +66,15 @@ def test_half_types_are_summed_in_float32(dtype):
 
 def test_views_are_read_right():
     x = np.random.default_rng(0).standard_normal((3, 6, 5, 2)).astype(np.float32)
-    with emulator.using(mode="trace"):
-        got = kernel.im2col(emulated(x).transpose(0, 3, 2, 1), (3, 3), SAME)
-    np.testing.assert_array_equal(plain(got), reference.im2col(x.transpose(0, 3, 2, 1), (3, 3), SAME))
+    got, _ = launched(kernel.im2col, emulated(x).transpose(0, 3, 2, 1), (3, 3), SAME)
+    np.testing.assert_array_equal(got, reference.im2col(x.transpose(0, 3, 2, 1), (3, 3), SAME))
 
 
 def test_every_order_of_threads_gives_the_same_bits():
     rng = np.random.default_rng(0)
     x, columns = (emulated(rng.standard_normal(s).astype(np.float32)) for s in ((2, 3, 9, 40), (2, 27, 360)))
-    bits = set()
-    for order in ("forward", "reverse", "random"):
-        with emulator.using(order=order):
-            bits.add(kernel.im2col(x, (3, 3), SAME).tobytes() + kernel.col2im(columns, (3, 3), SAME, (9, 40)).tobytes())
-    assert len(bits) == 1
+    same_in_every_order(kernel.im2col, x, (3, 3), SAME)
+    same_in_every_order(kernel.col2im, columns, (3, 3), SAME, (9, 40))
 
 
 def test_neighbouring_threads_touch_neighbouring_numbers():

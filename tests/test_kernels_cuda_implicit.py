@@ -9,16 +9,25 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from tests.kernels_cuda import convolved, names, same_in_every_order
 from tests.test_kernels_conv2d import arrays
 from tinyseg.kernels import emulator
-from tinyseg.kernels.conv2d import ConvGeometry, cuda_implicit, output_size
+from tinyseg.kernels.conv2d import ConvGeometry, cuda_implicit, cuda_parts, output_size
 from tinyseg.kernels.emulated import EmulatedArray, emulated, plain
 from tinyseg.kernels.source import KERNELS
 
 BFLOAT16 = ml_dtypes.bfloat16
 ROUNDING = {np.float32: 2e-6, np.float16: 1e-3, BFLOAT16: 8e-3}
-# Types and rows of a tile, and how many examples: half the time goes into the threads that a large tile has to spare.
-BUILDS = [(np.float32, 128, 4), (np.float32, 64, 6), (np.float32, 32, 12), (np.float16, 32, 3), (BFLOAT16, 128, 2)]
+# Types, rows of a tile, parts of a sum, and how many examples: half the time goes into the threads that a large tile
+# has to spare.
+BUILDS = [
+    (np.float32, 128, 1, 4),
+    (np.float32, 64, 2, 6),
+    (np.float32, 32, 1, 6),
+    (np.float32, 32, 3, 6),
+    (np.float16, 32, 2, 3),
+    (BFLOAT16, 128, 1, 2),
+]
 NAMES = ["implicit_pack", "implicit"]
 
 small, side = st.integers(1, 3), st.integers(0, 3)
@@ -26,9 +35,21 @@ pair = st.tuples(small, small)
 
 
 @pytest.fixture
-def rows(monkeypatch):
-    """Sets the tile: for arrays as small as these the launcher would always take the smallest."""
-    return lambda count: monkeypatch.setattr(cuda_implicit, "_tiles", lambda x: (count,))
+def planned(monkeypatch):
+    """Sets the rows of a tile, and the number of parts where there are as many steps; gives the list of those taken."""
+
+    def use(rows, parts=1):
+        taken = []
+
+        def plan(tiles, m, n, count, steps):
+            length = max(1, -(-steps // parts))
+            taken.append(max(1, -(-steps // length)))
+            return next(tile for tile in tiles if tile.m == rows), taken[-1]
+
+        monkeypatch.setattr(cuda_parts, "plan", plan)
+        return taken
+
+    return use
 
 
 @st.composite
@@ -48,9 +69,7 @@ def by_torch(x, w, bias, gy, geometry):
     x, w, bias, gy = (torch.from_numpy(a.astype(np.float64)) for a in (x, w, bias, gy))
     x.requires_grad_()
     w.requires_grad_()
-    (top, bottom), (left, right) = geometry.padding
-    padded = torch.nn.functional.pad(x, (left, right, top, bottom))
-    y = torch.nn.functional.conv2d(padded, w, bias, geometry.stride, 0, geometry.dilation, geometry.groups)
+    y = convolved(x, w, geometry, bias)
     gx, gw = torch.autograd.grad(y, [x, w], gy)
     plus = gx + torch.from_numpy(per_channel(x))[:, None, None]
     return [t.detach().numpy() for t in (torch.relu(y), y - bias[:, None, None], gx, plus, gw)]
@@ -75,28 +94,30 @@ def by_cuda(x, w, bias, gy, geometry):
     return [plain(y).astype(np.float64) for y in ys]
 
 
-def check(problem, dtype):
+def check(problem, dtype, taken):
     """Nothing is read or written where it must not be, and the results are PyTorch's."""
     *values, geometry = problem
     values = [a.astype(dtype) for a in values]
     with emulator.using(mode="trace"), emulator.record() as launches:
         ours = by_cuda(*values, geometry)
-    assert [launch.kernel for launch in launches] == NAMES * 4 + ["implicit_weight", "implicit_sum"]
+    expected = [name for parts in taken[-5:-1] for name in (*NAMES, *["sum_of_parts"] * (parts > 1))]
+    assert names(launches) == [*expected, "implicit_weight", "sum_of_parts"]
     for got, want in zip(ours, by_torch(*values, geometry), strict=True):
         assert got.shape == want.shape
         np.testing.assert_allclose(got, want, rtol=0, atol=ROUNDING[dtype] * max(1.0, np.abs(want).max()))
 
 
-@pytest.mark.parametrize(("dtype", "count", "examples"), BUILDS)
-def test_geometry(rows, dtype, count, examples):
-    rows(count)
+@pytest.mark.parametrize(("dtype", "rows", "parts", "examples"), BUILDS)
+def test_geometry(planned, dtype, rows, parts, examples):
+    taken = planned(rows, parts)
 
     @settings(deadline=None, derandomize=True, max_examples=examples)
     @given(problems())
     def drawn(problem):
-        check(problem, dtype)
+        check(problem, dtype, taken)
 
     drawn()
+    assert max(taken) == parts
 
 
 # What the drawn ones miss: (rows of a tile, batch, channels, outputs, size, window, geometry)
@@ -122,15 +143,25 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_case(rows, case):
-    count, *problem = CASES[case]
-    rows(count)
-    check(arrays(*problem), np.float32)
+def test_case(planned, case):
+    rows, *problem = CASES[case]
+    check(arrays(*problem), np.float32, planned(rows))
 
 
-def test_nan_goes_where_it_goes_in_pytorch(rows):
+@pytest.mark.parametrize(
+    "case", ["from more channels than two tiles", "phases without taps", "groups of more than a tile"]
+)
+def test_case_in_parts(planned, case):
+    rows, *problem = CASES[case]
+    taken = planned(rows, 5)
+    check(arrays(*problem), np.float32, taken)
+    assert max(taken[:-1]) > 1
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+def test_nan_goes_where_it_goes_in_pytorch(planned, parts):
     """Neither into the zeros that fill up steps and tiles nor out of what padding hides; and ReLU keeps it."""
-    rows(32)
+    planned(32, parts)
     geometry = ConvGeometry((2, 1), ((1, 0), (1, 2)))
     x, w, bias, gy, _ = arrays(2, 3, 5, (9, 12), (3, 3), geometry)
     x[1, 2, 0, 0] = x[0, 1, 8, 11] = gy[0, 3, 2, 4] = np.nan
@@ -139,16 +170,11 @@ def test_nan_goes_where_it_goes_in_pytorch(rows):
         np.testing.assert_array_equal(np.isnan(got), np.isnan(want))
 
 
-@pytest.mark.parametrize("count", [64, 32])
-def test_every_order_of_threads_gives_the_same_bits(rows, count):
-    rows(count)
-    problem, bits = arrays(2, 5, 40, (11, 13), (3, 3), ConvGeometry((2, 1), ((1, 1), (1, 1)))), set()
-    *values, geometry = problem
-    values = [a.astype(np.float32) for a in values]
-    for order in ("forward", "reverse", "random"):
-        with emulator.using(order=order, mode="trace"):
-            bits.add(b"".join(y.tobytes() for y in by_cuda(*values, geometry)))
-    assert len(bits) == 1
+@pytest.mark.parametrize(("rows", "parts"), [(64, 1), (32, 3)])
+def test_every_order_of_threads_gives_the_same_bits(planned, rows, parts):
+    planned(rows, parts)
+    *values, geometry = arrays(2, 5, 40, (11, 13), (3, 3), ConvGeometry((2, 1), ((1, 1), (1, 1))))
+    same_in_every_order(by_cuda, *(a.astype(np.float32) for a in values), geometry, mode="trace")
 
 
 def costs(function, *args):
@@ -169,9 +195,9 @@ def excess(lines, memory, word):
     return sum(spent for spent, _ in fitting) / sum(ideal for _, ideal in fitting)
 
 
-@pytest.mark.parametrize("count", [128, 32])
-def test_memory_is_read_side_by_side_and_no_bank_twice(rows, count):
-    rows(count)
+@pytest.mark.parametrize(("rows", "parts"), [(128, 1), (32, 2)])
+def test_memory_is_read_side_by_side_and_no_bank_twice(planned, rows, parts):
+    planned(rows, parts)
     geometry = ConvGeometry((1, 1), ((1, 1), (1, 1)))
     x, w, _, gy = (emulated(a.astype(np.float32)) for a in arrays(1, 4, 128, (8, 32), (3, 3), geometry)[:4])
     forward = costs(cuda_implicit.forward, x, w, None, False, geometry)
@@ -179,22 +205,11 @@ def test_memory_is_read_side_by_side_and_no_bank_twice(rows, count):
     for lines in (forward, weight):
         for word in ("memory.steps", "tile.cuh"):
             assert excess(lines, "shared", word) == 1
-    for word in ("(packed)", "table[k", "y[row"):
+    for word in ("(packed)", "table[k", "to[row", *(["parts[part", "y[i]"] if parts > 1 else [])):
         assert excess(forward, "global", word) == 1
     assert excess(forward, "global", "x[offset]") < 1.35  # a tap's row begins in the middle of a sector
     assert excess(weight, "global", "walk.gy[") == 1
     assert excess(weight, "shared", "places[mine") == 1
-
-
-def test_choices():
-    """Large tiles for large products, finer ones where there are too few of them; parts that together are the whole."""
-    tiles = 128, 64, 32
-    assert [cuda_implicit._rows(channels, 4000, tiles) for channels in (512, 128, 64, 32, 8)] == [128, 128, 64, 32, 32]
-    assert cuda_implicit._rows(512, 8, tiles) == 32
-    for count, steps in ((1, 1), (1, 12544), (5, 12544), (144, 1024), (9000, 40)):
-        parts, each = cuda_implicit._parts(count, steps, 264, 65535)
-        assert parts * each >= steps > (parts - 1) * each
-    assert cuda_implicit._parts(5, 12544, 264, 65535)[0] == 52  # 260 blocks at once, and none after them
 
 
 def test_applies_where_a_window_has_enough_bits():

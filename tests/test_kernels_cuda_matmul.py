@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.kernels_cuda import drawn, names
 from tinyseg import kernels
 from tinyseg.errors import ArgumentError
 from tinyseg.kernels import emulator
@@ -19,13 +20,13 @@ from tinyseg.kernels.emulated import emulated, plain
 from tinyseg.kernels.emulator import cublas
 from tinyseg.kernels.matmul import cuda, matmul
 
-DRAWN = settings(deadline=None, derandomize=True, max_examples=150)
+DRAWN = settings(max_examples=150)
 ROUNDING = {np.float64: 1e-13, np.float32: 1e-5, np.float16: 1e-3, ml_dtypes.bfloat16: 8e-3}
 sizes = st.sampled_from([0, 1, 2, 3, 7, 16, 33])
 
 
 def numbers(shape, dtype, seed=0):
-    return emulated(np.random.default_rng(seed).standard_normal(shape).astype(dtype))
+    return emulated(drawn(shape, dtype, seed))
 
 
 def exact(a, b):
@@ -41,7 +42,7 @@ def check(a, b, wide=False):
     expected = exact(a, b)
     bound = (1e-5 if y.dtype == np.float32 else ROUNDING[a.dtype.type]) * max(1.0, np.abs(expected).max(initial=0))
     np.testing.assert_allclose(plain(y).astype(np.float64), expected, rtol=0, atol=bound)
-    return y, [launch.kernel for launch in launches]
+    return y, names(launches)
 
 
 @st.composite
@@ -163,6 +164,6 @@ def test_the_way_through_cupy(capability, monkeypatch):
         for wide in (False, True):
             with emulator.record() as launches:
                 y = cuda.matmul(a, b, wide)
-            assert [launch.kernel for launch in launches] == ["cublasGemmStridedBatchedEx"]
+            assert names(launches) == ["cublasGemmStridedBatchedEx"]
             assert y.dtype == (np.float32 if wide and np.dtype(dtype).itemsize == 2 else dtype)
             np.testing.assert_allclose(y.astype(np.float64).view(np.ndarray), exact(a, b), atol=bound * 10)

@@ -10,11 +10,13 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.kernels_cuda import drawn as draw
+from tests.kernels_cuda import launched, same_in_every_order, shifted, within
 from tinyseg.kernels import emulator
 from tinyseg.kernels import norm as kernel
-from tinyseg.kernels.emulated import EmulatedArray, emulated, plain
+from tinyseg.kernels.emulated import emulated, plain
 
-DRAWN = settings(deadline=None, derandomize=True, max_examples=25)
+DRAWN = settings(max_examples=25)
 ROUNDING = {np.float64: 1e-12, np.float32: 3e-6, np.float16: 2e-3, ml_dtypes.bfloat16: 2e-2}
 EPS = 1e-5
 types = st.sampled_from([*ROUNDING])
@@ -26,24 +28,9 @@ views = st.tuples(
 )
 
 
-def launched(function, *args):
-    """The results as NumPy's, and the names of the kernels that made them."""
-    with emulator.using(mode="trace"), emulator.record() as launches:
-        ys = function(*args)
-    ys = ys if isinstance(ys, tuple) else (ys,)
-    assert all(type(y) is EmulatedArray and y.flags.c_contiguous for y in ys)
-    return [plain(y) for y in ys], [launch.kernel for launch in launches]
-
-
-def draw(shape, dtype, seed):
-    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
-
-
 def close(got, expected, dtype, scale=1.0):
     """Within the rounding of the type, of values that were added up from terms of the size of `scale`."""
-    assert got.dtype == dtype
-    bound = ROUNDING[dtype] * max(scale, float(np.abs(expected).max(initial=0)))
-    np.testing.assert_allclose(got.astype(float), expected, rtol=0, atol=bound)
+    within(ROUNDING, got, expected, dtype, least=scale)
 
 
 def statistic(dtype):
@@ -71,12 +58,13 @@ def sums_of(shape, what):
 def test_moments(shape, dtype, seed):
     x = 3 + draw(shape, dtype, seed)
     x = x.astype(dtype)
-    (mean, var), names = launched(kernel.moments, emulated(x))
+    mean, var, rstd, names = launched(kernel.moments, emulated(x), EPS)
     variance, centre = torch.var_mean(torch.from_numpy(x.astype(float)), (0, 2), unbiased=False)
     bound = ROUNDING[statistic(dtype)]
     np.testing.assert_allclose(mean, centre.numpy(), rtol=bound)
     np.testing.assert_allclose(var, variance.numpy(), rtol=bound, atol=bound)
-    assert mean.dtype == var.dtype == statistic(dtype)
+    np.testing.assert_allclose(rstd, (var.astype(float) + EPS) ** -0.5, rtol=bound)
+    assert mean.dtype == var.dtype == rstd.dtype == statistic(dtype)
     assert names == [sums_of(shape, "moments"), "finish_moments"]
 
 
@@ -84,7 +72,7 @@ def test_moments(shape, dtype, seed):
 @given(shapes, types, st.booleans(), st.integers(0, 99))
 def test_normalize(shape, dtype, relu, seed):
     x, _, w, b, mean, rstd = batch(shape, dtype, seed)
-    (y,), names = launched(kernel.normalize, *map(emulated, (x, mean, rstd, w, b)), relu)
+    y, names = launched(kernel.normalize, *map(emulated, (x, mean, rstd, w, b)), relu)
     wide, weight, bias, m, r = doubles(x, w, b, mean, rstd)
     expected = F.batch_norm(wide, m.detach(), r.detach() ** -2, weight, bias, eps=0)
     close(y, (F.relu(expected) if relu else expected).detach().numpy(), dtype)
@@ -101,7 +89,7 @@ def test_grad(shape, dtype, relu, seed):
     y = F.batch_norm(wide, None, None, weight, bias, training=True, eps=EPS)
     gy[np.abs(y.detach().numpy()) < 1e-2] = 0  # rounding decides which side of the kink they are
     grads = torch.autograd.grad(F.relu(y) if relu else y, (wide, weight, bias), torch.from_numpy(gy.astype(float)))
-    (gx, gw, gb), names = launched(kernel.grad, *map(emulated, (gy, x, mean, rstd, w, b)), relu)
+    gx, gw, gb, names = launched(kernel.grad, *map(emulated, (gy, x, mean, rstd, w, b)), relu)
     terms = float(np.abs(gy.astype(float)).sum((0, 2)).max())
     close(gx, grads[0].numpy(), dtype, 10 * float(rstd.max()))
     close(gw, grads[1].numpy(), dtype, terms if dtype in (np.float32, np.float64) else 1)
@@ -116,7 +104,7 @@ def test_grad_eval(shape, dtype, seed):
     wide, weight, bias, m, r = doubles(x, w, b, mean, rstd)
     y = F.batch_norm(wide, m.detach(), r.detach() ** -2, weight, bias, eps=0)
     expected = [g.numpy() for g in torch.autograd.grad(y, (wide, weight, bias), torch.from_numpy(gy.astype(float)))]
-    ours, names = launched(kernel.grad_eval, *map(emulated, (gy, x, mean, rstd, w)))
+    *ours, names = launched(kernel.grad_eval, *map(emulated, (gy, x, mean, rstd, w)))
     terms = float(np.abs(gy.astype(float)).sum((0, 2)).max())
     for got, want in zip(ours, expected, strict=True):
         close(got, want, dtype, terms)
@@ -138,7 +126,7 @@ def check_group_norm(view, dtype, seed):
     """Forward and backward; the names of the kernels."""
     x, gy = draw(view, dtype, seed), draw(view, dtype, seed + 1)
     w, b = draw((2, *view[1:3]), dtype, seed + 2)
-    (y, mean, var), names = launched(kernel.group_norm, *map(emulated, (x, w, b)), EPS)
+    y, mean, var, rstd, names = launched(kernel.group_norm, *map(emulated, (x, w, b)), EPS)
     wide, weight, bias = doubles(x, w, b)
     theirs = torch_group_norm(wide, weight, bias)
     terms = float(np.abs(x.astype(float)).max())
@@ -146,10 +134,11 @@ def check_group_norm(view, dtype, seed):
     variance, centre = torch.var_mean(wide.detach(), (2, 3), unbiased=False)
     close(mean, centre.numpy(), statistic(dtype), terms)
     close(var, variance.numpy(), statistic(dtype), terms**2)
+    np.testing.assert_allclose(rstd, (var.astype(float) + EPS) ** -0.5, rtol=ROUNDING[statistic(dtype)])
     rstd = ((variance + EPS) ** -0.5).numpy().astype(statistic(dtype))
     expected = torch.autograd.grad(theirs, (wide, weight, bias), torch.from_numpy(gy.astype(float)))
     exact = centre.numpy().astype(statistic(dtype))
-    ours, backward = launched(kernel.group_norm_grad, *map(emulated, (gy, x, exact, rstd, w)))
+    *ours, backward = launched(kernel.group_norm_grad, *map(emulated, (gy, x, exact, rstd, w)))
     terms = float(np.abs(gy.astype(float)).sum((0, 3)).max())
     for got, want, scale in zip(ours, expected, (10 * float(rstd.max()), terms, terms), strict=True):
         close(got, want.numpy(), dtype, scale)
@@ -197,13 +186,13 @@ def test_teams_take_several_samples(monkeypatch):
 def test_a_large_offset_costs_no_bits():
     for shape in ((3, 2, 3000), (2000, 4, 1)):
         x = (1e4 + draw(shape, np.float64, 0)).astype(np.float32)
-        (mean, var), _ = launched(kernel.moments, emulated(x))
+        mean, var, _, _ = launched(kernel.moments, emulated(x), EPS)
         exact = x.astype(float)
         np.testing.assert_array_equal(mean, exact.mean((0, 2)).astype(np.float32))  # rounded once
         np.testing.assert_allclose(var, exact.var((0, 2)), rtol=5e-7)
     x = (1e4 + draw((2, 3, 4, 200), np.float64, 0)).astype(np.float32)
     ones = emulated(np.ones((3, 4), np.float32))
-    (y, _, _), _ = launched(kernel.group_norm, emulated(x), ones, None, EPS)
+    y, *_ = launched(kernel.group_norm, emulated(x), ones, None, EPS)
     exact = x.astype(float)
     apart = exact - exact.mean((2, 3), keepdims=True)
     expected = apart / np.sqrt(exact.var((2, 3), keepdims=True) + EPS)
@@ -216,14 +205,13 @@ def test_nan_and_infinity_stay_in_their_channel():
     for shape in ((3, 4, 5), (2, 4, 300)):
         x, gy, w, b, _, _ = batch(shape, np.float32, 0)
         x[1, 1, 3], x[0, 2, 1] = np.nan, np.inf
-        (mean, var), _ = launched(kernel.moments, emulated(x))
-        assert np.isnan(var).tolist() == [False, True, True, False]
-        rstd = ((var + EPS) ** -0.5).astype(np.float32)
+        mean, var, rstd, _ = launched(kernel.moments, emulated(x), EPS)
+        assert np.isnan(var).tolist() == np.isnan(rstd).tolist() == [False, True, True, False]
         args = [*map(emulated, (x, mean, rstd, w, b))]
-        (y,), _ = launched(kernel.normalize, *args, True)
+        y, _ = launched(kernel.normalize, *args, True)
         assert np.isnan(y).all((0, 2)).tolist() == [False, True, True, False]
         assert not np.isnan(y[:, 0]).any()
-        (gx, *_), _ = launched(kernel.grad, emulated(gy), *args, True)
+        gx, *_ = launched(kernel.grad, emulated(gy), *args, True)
         assert np.isnan(gx).any((0, 2)).tolist() == [False, True, True, False]
 
 
@@ -233,52 +221,46 @@ def test_equal_gradients_cancel():
     zeros, ones = np.zeros((2, 3), np.float32), np.ones((2, 3), np.float32)
     args = draw(view, np.float32, 0), draw(view, np.float32, 1), zeros, 300 * ones, draw((3, 1), np.float32, 2)
     x = args[1]
-    (gx, *_), _ = launched(kernel.group_norm_grad, *map(emulated, (args[0], x, x.reshape(2, 3), *args[3:])))
+    gx, *_ = launched(kernel.group_norm_grad, *map(emulated, (args[0], x, x.reshape(2, 3), *args[3:])))
     assert not gx.any()
 
 
 @pytest.mark.parametrize("shape", [(0, 3, 4), (2, 0, 4), (2, 3, 0), (0, 2, 100)])
 def test_nothing_is_launched_for_nothing(shape):
     x, vector = emulated(np.empty(shape, np.float32)), emulated(np.ones(shape[1], np.float32))
-    (mean, var), names = launched(kernel.moments, x)
-    assert np.isnan(mean).all()
-    assert np.isnan(var).all()
+    mean, var, rstd, names = launched(kernel.moments, x, EPS)
+    assert np.isnan([mean, var, rstd]).all()
     assert mean.shape == (shape[1],)
-    (y,), more = launched(kernel.normalize, x, vector, vector)
-    (gx, gw, gb), most = launched(kernel.grad, x, x, vector, vector)
+    y, more = launched(kernel.normalize, x, vector, vector)
+    gx, gw, gb, most = launched(kernel.grad, x, x, vector, vector)
     assert y.shape == gx.shape == shape
     assert not gw.any()
     assert not gb.any()
     assert gw.shape == (shape[1],)
     view = emulated(np.empty((shape[0], 1, *shape[1:]), np.float32))
-    (y, mean, _), rest = launched(kernel.group_norm, view, None, None, EPS)
+    y, mean, *_, rest = launched(kernel.group_norm, view, None, None, EPS)
     assert y.shape == view.shape
     assert mean.shape == (shape[0], 1)
-    _, last = launched(kernel.group_norm_grad, view, view, emulated(mean), emulated(mean))
+    *_, last = launched(kernel.group_norm_grad, view, view, emulated(mean), emulated(mean))
     assert names + more + most + rest + last == []
 
 
 def test_arrays_that_begin_anywhere():
     """A view of 4 bytes further on is read value by value, with the same result."""
 
-    def shifted(a):
-        whole = emulated(np.empty(a.size + 1, a.dtype))
-        whole[1:] = emulated(a.reshape(-1))
-        return whole[1:].reshape(a.shape)
-
     for shape in ((3, 4, 8), (2, 2, 128)):
         x, gy, w, b, mean, rstd = batch(shape, np.float32, 0)
         rest = [*map(emulated, (mean, rstd, w, b))]
         for function, arrays in ((kernel.moments, (x,)), (kernel.normalize, (x,)), (kernel.grad, (gy, x))):
-            others = [] if function is kernel.moments else rest
-            straight, _ = launched(function, *map(emulated, arrays), *others)
-            ours, _ = launched(function, *map(shifted, arrays), *others)
+            others = [EPS] if function is kernel.moments else rest
+            *straight, _ = launched(function, *map(emulated, arrays), *others)
+            *ours, _ = launched(function, *map(shifted, arrays), *others)
             for a, c in zip(ours, straight, strict=True):
                 np.testing.assert_allclose(a, c, rtol=1e-4, atol=1e-5)
     view = draw((2, 2, 8, 1), np.float32, 0)
-    straight, _ = launched(kernel.group_norm, emulated(view), None, None, EPS)
-    ours, _ = launched(kernel.group_norm, shifted(view), None, None, EPS)
-    np.testing.assert_allclose(ours[0], straight[0], rtol=1e-5, atol=1e-6)
+    straight, *_ = launched(kernel.group_norm, emulated(view), None, None, EPS)
+    ours, *_ = launched(kernel.group_norm, shifted(view), None, None, EPS)
+    np.testing.assert_allclose(ours, straight, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("shape", [(40, 3, 5), (3, 2, 1100)])
@@ -286,13 +268,11 @@ def test_every_order_of_threads_gives_the_same_bits(shape):
     x, gy, w, b, mean, rstd = batch(shape, np.float32, 3)
     vectors = [*map(emulated, (mean, rstd, w, b))]
     view, many = emulated(x[:, :, None]), emulated(np.ones(shape[:2], np.float32))
-    bits = set()
-    for order in ("forward", "reverse", "random"):
-        with emulator.using(order=order, mode="trace"):
-            made = [*kernel.moments(emulated(x)), *kernel.grad(emulated(gy), emulated(x), *vectors, True)]
-            made += [*kernel.group_norm(view, None, None, EPS), *kernel.group_norm_grad(view, view, many, many)]
-        bits.add(b"".join(plain(a).tobytes() for a in made))
-    assert len(bits) == 1
+    x, gy = emulated(x), emulated(gy)
+    same_in_every_order(kernel.moments, x, EPS, mode="trace")
+    same_in_every_order(kernel.grad, gy, x, *vectors, True, mode="trace")
+    same_in_every_order(kernel.group_norm, view, None, None, EPS, mode="trace")
+    same_in_every_order(kernel.group_norm_grad, view, view, many, many, mode="trace")
 
 
 @pytest.mark.parametrize("shape", [(8, 64, 1), (4, 8, 16), (2, 3, 1024)])
@@ -300,7 +280,7 @@ def test_each_sector_is_read_once_by_each_pass(shape):
     x, gy, w, b, mean, rstd = batch(shape, np.float32, 0)
     vectors, sectors = [*map(emulated, (mean, rstd, w, b))], x.nbytes // 32
     with emulator.profile() as costs:
-        kernel.moments(emulated(x))
+        kernel.moments(emulated(x), EPS)
         kernel.grad(emulated(gy), emulated(x), *vectors)
     whole = [row for row in costs.select(memory="global") if "pack.cuh" in row.place.file]
     loads = {

@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import tinyseg as ts
+from tests.kernels_cuda import launched, same_in_every_order, within
 from tinyseg.kernels import emulator, planes, pool
 from tinyseg.kernels.emulated import emulated
 from tinyseg.kernels.pool import PoolGeometry, reference
@@ -38,24 +40,13 @@ def images(size, seed, dtype=np.float32, count=(2, 3)):
     return np.random.default_rng(seed).integers(-3, 4, (*count, *size)).astype(dtype)
 
 
-def launched(function, *args):
-    """The results as NumPy's, and the names of the kernels that made them."""
-    with emulator.using(mode="trace"), emulator.record() as launches:
-        ys = function(*(emulated(a) if isinstance(a, np.ndarray) else a for a in args))
-    ys = ys if isinstance(ys, tuple) else (ys,)
-    assert all(type(y) is emulator.EmulatedArray and y.flags.c_contiguous for y in ys)
-    return *map(np.asarray, ys), [launch.kernel for launch in launches]
-
-
 def same(got, expected):
     assert got.dtype == expected.dtype
     assert np.array_equal(got, expected, equal_nan=got.dtype != np.int64)
 
 
 def close(got, expected, dtype):
-    assert got.dtype == dtype
-    bound = ROUNDING[dtype] * max(1.0, float(np.abs(expected).max(initial=0)))
-    np.testing.assert_allclose(got.astype(float), expected, rtol=0, atol=bound)
+    within(ROUNDING, got, expected, dtype)
 
 
 @DRAWN
@@ -75,6 +66,7 @@ def test_max_gather_and_scatter_equal_the_loops(drawn, dtype, seed):
     same(taken, reference.gather(x, places))
     gx, more = launched(pool.scatter, gy, places, size)
     same(gx, reference.scatter(gy.astype(float), places, size).astype(dtype))
+    same(pool.scatter(gy, places, size, geometry), gx)
     put, _ = launched(pool.put, gy, places, size)
     same(put, reference.put(gy, places, size))
     same(pool.put(gy, places, size), put)
@@ -151,6 +143,113 @@ def test_a_large_window_keeps_float32_accurate():
     assert names == ["resize"]
 
 
+# --- places of known windows -----------------------------------------------------------------------------------------
+
+
+def holders(size, windows, geometry):
+    """The most windows that hold one pixel along each axis, counted one by one."""
+    most = []
+    for n, count, kernel, stride, padding, dilation in zip(size, windows, *geometry[:4], strict=True):
+        seen = [o * stride - padding + i * dilation for o in range(count) for i in range(kernel)]
+        most.append(max(seen.count(pixel) for pixel in range(n)))
+    return most
+
+
+@DRAWN
+@given(geometries(), types, st.integers(0, 99))
+def test_the_gradient_of_known_windows_equals_the_loops(drawn, dtype, seed):
+    size, geometry = drawn
+    _, places = reference.max_forward(images(size, seed), geometry)
+    gy = images(places.shape[-2:], seed + 1, dtype)
+    gx, names = launched(pool.scatter, gy, places, size, geometry)
+    same(gx, reference.scatter(gy.astype(float), places, size).astype(dtype))
+    most = max(holders(size, places.shape[-2:], geometry))
+    filled = geometry[:4] == ((2, 2), (2, 2), (0, 0), (1, 1)) and size[0] % 2 == size[1] % 2 == 0
+    assert names == ["adjoint_" + ("2x2" if filled else {0: "apart", 1: "apart", 2: "pairs"}.get(most, "any"))]
+
+
+@pytest.mark.parametrize("dtype", ROUNDING)
+@pytest.mark.parametrize("size", [(2, 2), (4, 2), (6, 70), (34, 66)])
+def test_windows_that_fill_the_plane(size, dtype):
+    geometry = PoolGeometry((2, 2), (2, 2))
+    _, places = reference.max_forward(images(size, 0), geometry)
+    gy = images(places.shape[-2:], 1, dtype)
+    gx, names = launched(pool.scatter, gy, places, size, geometry)
+    same(gx, reference.scatter(gy, places, size))
+    assert names == ["adjoint_2x2"]
+
+
+@pytest.mark.parametrize(
+    ("size", "windows"), [((7, 6), (3, 4)), ((40, 33), (1, 1)), ((5, 4), (9, 9)), ((8, 6), (4, 2))]
+)
+def test_the_gradient_of_windows_that_share_out_the_plane(size, windows):
+    _, places = reference.adaptive_max_forward(images(size, 0), windows)
+    gy = images(windows, 1)
+    gx, names = launched(pool.scatter, gy, places, size, windows)
+    same(gx, reference.scatter(gy, places, size))
+    assert len(names) == 1
+    assert names[0].startswith("adjoint_")
+
+
+def test_derivatives_of_every_order_know_the_windows():
+    """The gradient in x, its derivative in the cotangent of y, and that one's in the cotangent of gx."""
+    a = images((4, 6), 0, float)
+    arrays = a + np.linspace(0, 0.5, 24).reshape(4, 6), a[..., ::2, ::2], a, a[..., 1::2, ::2]
+    x, u, v, w = (ts.tensor(values, device="emulated", requires_grad=True) for values in arrays)
+    with emulator.record() as launches:
+        y = ts.nn.functional.max_pool2d(x, 2)
+        (gx,) = ts.grad((y * u).sum(), [x], create_graph=True)
+        (gu,) = ts.grad((gx * v).sum(), [u], create_graph=True)
+        (gv,) = ts.grad((gu * w).sum(), [v])
+    _, places = reference.max_forward(arrays[0], PoolGeometry((2, 2), (2, 2)))
+    same(gx.detach().numpy(), reference.scatter(arrays[1], places, (4, 6)))
+    same(gu.detach().numpy(), reference.gather(arrays[2], places))
+    same(gv.detach().numpy(), reference.scatter(arrays[3], places, (4, 6)))
+    assert [launch.kernel for launch in launches] == ["max_2x2", "adjoint_2x2", "gather", "adjoint_2x2"]
+
+
+def test_pixels_of_many_windows_are_looked_for():
+    geometry = PoolGeometry((7, 7), (1, 1))
+    _, places = reference.max_forward(images((16, 16), 0), geometry)
+    gy = images(places.shape[-2:], 1)
+    gx, names = launched(pool.scatter, gy, places, (16, 16), geometry)
+    same(gx, reference.scatter(gy, places, (16, 16)))
+    assert names == ["extents", "scatter"]
+
+
+@pytest.mark.parametrize("window", [((2, 2), (2, 2)), ((3, 3), (2, 2), (1, 1)), ((3, 3), (1, 1), (1, 1))])
+def test_every_bit_of_a_gradient_is_that_of_the_loops(window):
+    """Sums in the order of the windows, whatever the order of threads; -0 alone gives 0, NaN and infinity stay."""
+    geometry, rng = PoolGeometry(*window), np.random.default_rng(0)
+    _, places = reference.max_forward(rng.standard_normal((2, 3, 10, 34)), geometry)
+    gy = rng.standard_normal(places.shape).astype(np.float32)
+    gy.flat[:4] = -0.0, np.nan, np.inf, -np.inf
+    gx, _ = launched(pool.scatter, gy, places, (10, 34), geometry)
+    assert gx.tobytes() == reference.scatter(gy, places, (10, 34)).tobytes()
+    same_in_every_order(pool.scatter, emulated(gy), emulated(places), (10, 34), geometry)
+
+
+def test_windows_that_fill_the_plane_move_each_byte_once():
+    x, geometry = emulated(np.random.default_rng(0).standard_normal((2, 2, 64, 128)).astype(np.float32)), ((2, 2),) * 2
+    y, indices = pool.max_forward(x, PoolGeometry(*geometry))
+    with emulator.profile() as costs:
+        pool.scatter(y, indices, (64, 128), PoolGeometry(*geometry))
+    assert all(row.transactions == row.ideal for row in costs.rows), costs
+    assert sum(row.transactions for row in costs.rows) == (y.nbytes + indices.nbytes + x.nbytes) // 32
+
+
+def test_overlapping_windows_are_read_side_by_side():
+    """Of each pixel its four windows at most: from memory they come once, as neighbours have the same."""
+    x = emulated(np.random.default_rng(0).standard_normal((2, 2, 64, 128)).astype(np.float32))
+    geometry = PoolGeometry((3, 3), (2, 2), (1, 1))
+    y, indices = pool.max_forward(x, geometry)
+    with emulator.profile() as costs:
+        pool.scatter(y, indices, (64, 128), geometry)
+    for row in costs.rows:
+        assert row.transactions <= (1.2 * row.ideal if row.access == "load" else row.ideal), costs
+    assert sum(row.requests for row in costs.rows) <= 12 * x.size / 32
+
+
 # --- places in any order ---------------------------------------------------------------------------------------------
 
 
@@ -171,14 +270,9 @@ def test_scatter_adds_in_the_order_of_the_values():
     """Sums that depend on their order come out the same whatever the order of threads and blocks."""
     rng = np.random.default_rng(0)
     gy, places = rng.standard_normal((2, 20, 31)).astype(np.float32), rng.integers(0, 40, (2, 20, 31))
-    expected = reference.scatter(gy.astype(float), places, (5, 8))
-    bits = set()
-    for order in ("forward", "reverse", "random"):
-        with emulator.using(order=order):
-            gx = pool.scatter(emulated(gy), emulated(places), (5, 8))
-        np.testing.assert_allclose(np.asarray(gx), expected, rtol=0, atol=2e-5)
-        bits.add(gx.tobytes())
-    assert len(bits) == 1
+    gx, _ = launched(pool.scatter, gy, places, (5, 8))
+    np.testing.assert_allclose(gx, reference.scatter(gy.astype(float), places, (5, 8)), rtol=0, atol=2e-5)
+    same_in_every_order(pool.scatter, emulated(gy), emulated(places), (5, 8))
 
 
 def test_pooling_reads_each_place_about_twice():
@@ -203,14 +297,14 @@ def test_maxima_are_read_and_written_side_by_side():
 
 
 def test_every_order_of_threads_gives_the_same_bits():
-    x, bits = emulated(np.random.default_rng(0).standard_normal((2, 3, 33, 31)).astype(np.float32)), set()
-    for order in ("forward", "reverse", "random"):
-        with emulator.using(order=order):
-            y, indices = pool.max_forward(x, PoolGeometry((3, 3), (2, 2), (1, 1)))
-            parts = y, indices, pool.scatter(y, indices, (33, 31)), *pool.adaptive_max_forward(x, (1, 1))
-            mean = pool.avg_forward(x, PoolGeometry((5, 5), (3, 3)))
-        bits.add(b"".join(part.tobytes() for part in (*parts, mean)))
-    assert len(bits) == 1
+    x = emulated(np.random.default_rng(0).standard_normal((2, 3, 33, 31)).astype(np.float32))
+
+    def results():
+        y, indices = pool.max_forward(x, PoolGeometry((3, 3), (2, 2), (1, 1)))
+        parts = y, indices, pool.scatter(y, indices, (33, 31)), *pool.adaptive_max_forward(x, (1, 1))
+        return *parts, pool.avg_forward(x, PoolGeometry((5, 5), (3, 3)))
+
+    same_in_every_order(results)
 
 
 def test_empty_arrays_launch_nothing():
@@ -220,6 +314,7 @@ def test_empty_arrays_launch_nothing():
     assert names == []
     for function, args, shape in (
         (pool.gather, (x, indices), y.shape), (pool.scatter, (y, indices, (4, 6)), x.shape),
+        (pool.scatter, (y, indices, (4, 6), geometry), x.shape),
         (pool.put, (y, indices, (4, 6)), x.shape), (pool.avg_forward, (x, geometry), y.shape),
         (pool.avg_adjoint, (y, geometry, (4, 6)), x.shape), (pool.adaptive_avg_forward, (x, (2, 3)), y.shape),
     ):  # fmt: skip
@@ -240,8 +335,9 @@ def test_more_elements_than_a_launch_can_number(monkeypatch):
     same(y, expected)
     same(indices, places)
     assert names == ["max_any"] * 3  # two of the six planes in each
-    gx, names = launched(pool.scatter, y, indices, (10, 11))
-    same(gx, reference.scatter(expected, places, (10, 11)))
-    assert names == ["extents", "scatter"] * 3
+    for windows, kernels in ((None, ["extents", "scatter"]), (geometry, ["adjoint_pairs"])):
+        gx, names = launched(pool.scatter, y, indices, (10, 11), windows)
+        same(gx, reference.scatter(expected, places, (10, 11)))
+        assert names == kernels * 3
     taken, _ = launched(pool.gather, x, indices)
     same(taken, expected)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import ml_dtypes
 import numpy as np
 import pytest
@@ -10,14 +12,16 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.kernels_cuda import drawn, launched, same_in_every_order, within
 from tinyseg.kernels import emulator, planes, tables
 from tinyseg.kernels import resize as kernel
 from tinyseg.kernels.emulated import emulated
 from tinyseg.kernels.resize import cuda, reference
 
-DRAWN = settings(deadline=None, derandomize=True, max_examples=30)
+DRAWN = settings(max_examples=30)
 ROUNDING = {np.float64: 1e-12, np.float32: 2e-6, np.float16: 2e-3, ml_dtypes.bfloat16: 2e-2}
 INTEGERS = [np.uint8, np.int16, np.int32, np.int64, np.bool_]
+close = functools.partial(within, ROUNDING)
 types = st.sampled_from([*ROUNDING])
 sizes = st.sampled_from([1, 2, 3, 5, 8, 13, 20])
 widths = st.sampled_from([1, 2, 3, 7, 8, 9, 31, 33, 64, 65, 129, 140])
@@ -34,29 +38,10 @@ def taps_of(mode, size, out):
     return [made(n, m) for n, m in zip(size, out, strict=True)]
 
 
-def launched(function, *args, mode="trace"):
-    """The result as NumPy's, and the names of the kernels that made it."""
-    with emulator.using(mode=mode), emulator.record() as launches:
-        y = function(*args)
-    assert type(y) is emulator.EmulatedArray
-    assert y.flags.c_contiguous
-    return np.asarray(y), [launch.kernel for launch in launches]
-
-
-def close(got, expected, dtype, slack=1.0):
-    assert got.dtype == dtype
-    bound = ROUNDING[dtype] * slack * max(1.0, float(np.abs(expected).max(initial=0)))
-    np.testing.assert_allclose(got.astype(float), expected, rtol=0, atol=bound)
-
-
-def numbers(shape, seed, dtype=np.float64):
-    return np.random.default_rng(seed).standard_normal(shape).astype(dtype)
-
-
 @DRAWN
 @given(st.integers(0, 3), sizes, widths, sizes, widths, st.sampled_from([*MODES]), types, st.integers(0, 99))
 def test_both_directions_equal_pytorch(count, h, w, oh, ow, mode, dtype, seed):
-    x, gy = numbers((count, h, w), seed, dtype), numbers((count, oh, ow), seed + 1, dtype)
+    x, gy = drawn((count, h, w), dtype, seed), drawn((count, oh, ow), dtype, seed + 1)
     taps = taps_of(mode, (h, w), (oh, ow))
     y, forward = launched(kernel.resize, emulated(x), *taps)
     gx, backward = launched(kernel.adjoint, emulated(gy), *taps)
@@ -68,14 +53,14 @@ def test_both_directions_equal_pytorch(count, h, w, oh, ow, mode, dtype, seed):
     if count == 0:
         assert forward + backward == []
     elif mode == "nearest":
-        assert forward == ["select"]
+        assert forward == ["pick"]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("mode", ["corners", "bicubic"])
 def test_many_taps_and_hulls_that_do_not_fit(monkeypatch, mode, dtype):
     """The adjoint of a large scale has tens of taps; with less shared memory each output reads for itself."""
-    gy = numbers((2, 40, 300), 0, dtype)
+    gy = drawn((2, 40, 300), dtype, 0)
     taps = taps_of(mode, (2, 7), (40, 300))
     expected = reference.adjoint(gy.astype(float), *taps)
     gx, names = launched(kernel.adjoint, emulated(gy), *taps)
@@ -96,7 +81,7 @@ def test_nearest_neighbours_of_integers_are_copies(dtype):
     y, names = launched(kernel.resize, emulated(x), *taps)
     assert y.dtype == dtype
     assert np.array_equal(y, x[:, taps[0].by_output.source[0]][..., taps[1].by_output.source[0]])
-    assert names == ["select"]
+    assert names == ["pick"]
     if dtype == np.int32:
         gx, _ = launched(kernel.adjoint, emulated(y), *taps)
         assert gx.sum() == y.sum()
@@ -124,17 +109,14 @@ def test_an_infinite_pixel_reaches_only_the_outputs_that_use_it():
 
 @pytest.mark.parametrize("mode", ["nearest", "bilinear"])
 def test_every_order_of_threads_gives_the_same_bits(mode):
-    x, bits, taps = emulated(numbers((3, 17, 40), 1, np.float32)), set(), taps_of(mode, (17, 40), (40, 90))
-    for order in ("forward", "reverse", "random"):
-        with emulator.using(order=order):
-            bits.add(kernel.adjoint(kernel.resize(x, *taps), *taps).tobytes())
-    assert len(bits) == 1
+    x, taps = emulated(drawn((3, 17, 40), np.float32, 1)), taps_of(mode, (17, 40), (40, 90))
+    same_in_every_order(lambda: kernel.adjoint(kernel.resize(x, *taps), *taps))
 
 
 def test_more_elements_than_a_launch_can_number(monkeypatch):
     monkeypatch.setattr(planes, "LARGEST", 900)
-    x = numbers((2, 3, 10, 11), 2, np.float32)
-    for mode, name in (("nearest", "select"), ("bilinear", "resize")):
+    x = drawn((2, 3, 10, 11), np.float32, 2)
+    for mode, name in (("nearest", "pick"), ("bilinear", "resize")):
         taps = taps_of(mode, (10, 11), (20, 22))  # 440 outputs in a plane: two of the six planes in a launch
         y, names = launched(kernel.resize, emulated(x), *taps)
         close(y, reference.resize(x.astype(float), *taps), np.float32)
@@ -145,7 +127,7 @@ def test_more_elements_than_a_launch_can_number(monkeypatch):
 
 def test_doubling_reads_and_writes_side_by_side():
     """What a GPU moves for a bilinear doubling and its adjoint: whole sectors; words meet by two in a bank."""
-    x, taps = emulated(numbers((2, 32, 64), 3, np.float32)), taps_of("bilinear", (32, 64), (64, 128))
+    x, taps = emulated(drawn((2, 32, 64), np.float32, 3)), taps_of("bilinear", (32, 64), (64, 128))
     for function, arg, most in ((kernel.resize, x, 1.0), (kernel.adjoint, kernel.resize(x, *taps), 2.2)):
         with emulator.profile() as costs:
             function(arg, *taps)
@@ -160,13 +142,37 @@ def test_doubling_reads_and_writes_side_by_side():
 # --- tables ----------------------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None, derandomize=True, max_examples=300)
+@settings(max_examples=300)
 @given(st.integers(1, 2**31 - 1), st.integers(0, 2**31 - 1))
 def test_divisors(d, n):
     _, multiplier, shift = map(int, tables.divisor(d))
     assert multiplier < 2**32
     for number in (n, n // d * d, max(n // d * d - 1, 0), 2**31 - 1):
         assert number * multiplier >> shift == number // d
+
+
+@DRAWN
+@given(st.integers(0, 3), sizes, widths, st.integers(1, 4), st.integers(1, 4), types)
+def test_zeros_between_pixels_in_one_launch_and_out_again_in_one(count, h, w, down, across, dtype):
+    x = drawn((count, h, w), dtype)
+    taps = kernel.spaced_taps(h, down), kernel.spaced_taps(w, across)
+    expected = np.zeros((count, (h - 1) * down + 1, (w - 1) * across + 1), dtype)
+    expected[:, ::down, ::across] = x
+    y, forward = launched(kernel.resize, x, *taps)
+    gx, backward = launched(kernel.adjoint, expected + 1, *taps)
+    assert y.dtype == gx.dtype == dtype
+    assert np.array_equal(y, expected)
+    assert np.array_equal(gx, x + 1)
+    assert forward == backward == ["pick"] * (count > 0)
+
+
+def test_zeros_between_pixels_are_written_whole_sectors_at_a_time():
+    x, taps = emulated(drawn((2, 16, 64))), (kernel.spaced_taps(16, 2), kernel.spaced_taps(64, 2))
+    with emulator.profile() as costs:
+        y = kernel.resize(x, *taps)
+    stored, loaded = (costs.select(memory="global", access=access) for access in ("store", "load"))
+    assert sum(row.transactions for row in stored) <= 1.3 * y.nbytes / 32  # lines of 127 begin within a sector
+    assert all(row.transactions <= 1.3 * row.ideal for row in loaded), costs
 
 
 def test_tables_are_made_once_and_known_by_identity():
@@ -188,7 +194,7 @@ def test_tables_are_made_once_and_known_by_identity():
 
 @pytest.mark.parametrize("mode", ["nearest", "bilinear"])
 def test_a_second_call_copies_no_table(monkeypatch, mode):
-    x, taps = emulated(numbers((2, 9, 9), 0, np.float32)), taps_of(mode, (9, 9), (18, 18))
+    x, taps = emulated(drawn((2, 9, 9), np.float32, 0)), taps_of(mode, (9, 9), (18, 18))
     first = kernel.resize(x, *taps)
     monkeypatch.setattr(tables, "to_device", None)
     assert np.array_equal(kernel.resize(x, *taps), first)

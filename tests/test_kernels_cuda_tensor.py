@@ -13,14 +13,17 @@ import torch.nn.functional as F
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from tests.kernels_cuda import convolved, names, same_in_every_order, wide
+from tinyseg import kernels
 from tinyseg.kernels import emulator
-from tinyseg.kernels.conv2d import ConvGeometry, output_size
+from tinyseg.kernels.conv2d import ConvGeometry, cuda_parts, output_size
 from tinyseg.kernels.conv2d import cuda_tensor as kernel
 from tinyseg.kernels.emulated import EmulatedArray, emulated, plain
 
-DRAWN = settings(deadline=None, derandomize=True, max_examples=25)
+DRAWN = settings(max_examples=25)
 ROUNDING = {np.float32: 0.0, np.float16: 2**-11, ml_dtypes.bfloat16: 2**-8}  # of the result
 SUMS = 1e-5
+COPIES = ["channels_last"] * 2
 BIG, FLAT, SMALL = kernel.TILES
 TILED = [(BIG, np.float32), (BIG, np.float16), (FLAT, np.float32), (FLAT, ml_dtypes.bfloat16)]
 
@@ -44,11 +47,7 @@ def tf32(x):
 
 def named(parameter):
     """Of a test with a tile and a type: 64x256-float32."""
-    return f"{parameter.m}x{parameter.n}" if isinstance(parameter, kernel.Tile) else np.dtype(parameter).name
-
-
-def wide(x):
-    return torch.from_numpy(np.asarray(x, float))
+    return f"{parameter.m}x{parameter.n}" if isinstance(parameter, cuda_parts.Tile) else np.dtype(parameter).name
 
 
 class Problem:
@@ -56,13 +55,11 @@ class Problem:
 
     def __init__(self, batch, channels, size, outputs, taps, geometry, dtype, seed=0):
         self.geometry, self.dtype, self.size, self.taps = geometry, dtype, size, taps
-        (top, bottom), (left, right) = geometry.padding
         self.x = numbers((batch, channels * geometry.groups, *size), dtype, seed)
         self.w = numbers((outputs * geometry.groups, channels, *taps), dtype, seed + 1)
         self.bias, self.bias_x = (numbers(n, dtype, seed + 2) for n in (self.w.shape[0], self.x.shape[1]))
         x, w = wide(self.x).requires_grad_(), wide(self.w).requires_grad_()
-        padded = F.pad(x, (left, right, top, bottom))
-        y = F.conv2d(padded, w, None, geometry.stride, 0, geometry.dilation, geometry.groups)
+        y = convolved(x, w, geometry)
         self.gy = numbers(tuple(y.shape), dtype, seed + 3)
         self.y = y.detach()
         self.gx, self.gw = torch.autograd.grad(y, (x, w), wide(self.gy))
@@ -87,29 +84,32 @@ class Problem:
         np.testing.assert_allclose(plain(got).astype(float), expected, rtol=ROUNDING[self.dtype], atol=bound)
 
     def check_all(self, bias=True):
-        """The three kernels' results, and the launches that made them; with a bias and the ReLU, or without."""
+        """The three kernels' results, and the launches that made them; with a bias and the ReLU, or without.
+
+        Gives the numbers of parts of the sums of y and of gx.
+        """
         with emulator.using(mode="trace"), emulator.record() as launches:
             y, gx = self.forward(bias, bias), self.grad_input(bias)
             gw = self.grad_weight()
         self.check(y, torch.relu(self.y + wide(self.bias)[:, None, None]) if bias else self.y)
         self.check(gx, self.gx + wide(self.bias_x)[:, None, None] if bias else self.gx)
         self.check(gw, self.gw)
-        product = ["channels_last", "channels_last", "tensor"]
-        names = [*product, *product, "channels_last", "channels_last", "tensor_weight", "tensor_weight_sum"]
-        assert [launch.kernel for launch in launches] == names
+        parts = [launch.grid[1] for launch in launches if launch.kernel == "tensor"]
+        assert len(parts) == 2
+        expected = [name for count in parts for name in (*COPIES, "tensor", *["sum_of_parts"] * (count > 1))]
+        expected += [*COPIES, "tensor_weight", "sum_of_turned_parts"]
+        assert names(launches) == expected
+        return parts
 
 
 @pytest.fixture
 def tiled(monkeypatch):
-    """A function that makes every launch use one tile, as though the GPU had one multiprocessor to fill."""
+    """A function that makes every launch use one tile, and cut sums into two parts where they have two steps."""
 
-    def use(tile):
-        monkeypatch.setattr(kernel, "_tile", lambda m, n, count: tile)
-        monkeypatch.setattr(kernel, "MULTIPROCESSORS", 1)
-        kernel._splits.cache_clear()
+    def use(tile, parts=2):
+        monkeypatch.setattr(cuda_parts, "plan", lambda tiles, m, n, count, steps: (tile, max(1, min(steps, parts))))
 
-    yield use
-    kernel._splits.cache_clear()
+    return use
 
 
 @DRAWN
@@ -141,7 +141,15 @@ def test_every_geometry(batch, channels, size, outputs, taps, geometry, dtype, b
 )
 def test_tiles_that_straddle_the_ends(tile, dtype, channels, outputs, size, taps, geometry, tiled):
     tiled(tile)
-    Problem(2, channels, size, outputs, taps, geometry, dtype).check_all()
+    assert 2 in Problem(2, channels, size, outputs, taps, geometry, dtype).check_all()
+
+
+@pytest.mark.parametrize("dtype", ROUNDING)
+def test_phases_with_fewer_taps_have_fewer_steps_than_there_are_parts(dtype, tiled):
+    tiled(SMALL, 7)
+    problem = Problem(2, 9, (9, 10), 20, (3, 3), ConvGeometry((2, 2), ((1, 1), (1, 1))), dtype)
+    # 9 taps of 12 or 16 channels; 4, or for other phases 2 or 1, of 20 or 24: in steps of 16 or 32
+    assert problem.check_all() == ([7, 5] if dtype is np.float32 else [5, 3])
 
 
 @pytest.mark.parametrize("dtype", ROUNDING)
@@ -179,12 +187,12 @@ def test_nan_and_infinity_reach_the_pixels_that_see_them(bad):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 def test_every_order_of_threads_gives_the_same_bits(dtype):
-    problem, bits = Problem(2, 20, (9, 8), 70, (3, 3), ConvGeometry((2, 1), ((1, 1), (1, 1))), dtype), set()
-    for order in ("forward", "reverse", "random"):
-        with emulator.using(mode="trace", order=order):
-            results = problem.forward(), problem.grad_input(), problem.grad_weight()
-            bits.add(b"".join(result.tobytes() for result in results))
-    assert len(bits) == 1
+    problem = Problem(2, 20, (9, 8), 70, (3, 3), ConvGeometry((2, 1), ((1, 1), (1, 1))), dtype)
+
+    def results():
+        return problem.forward(), problem.grad_input(), problem.grad_weight()
+
+    same_in_every_order(results, mode="trace")
 
 
 def test_empty_arrays_launch_nothing():
@@ -204,35 +212,22 @@ def test_no_pixels_give_a_gradient_of_zeros():
 
 
 def test_which_convolutions_it_takes():
-    for name, takes in (("float32", True), ("float16", True), ("float64", False)):
-        assert kernel.applies(ConvGeometry(groups=4), (8, 2, 3, 3), np.dtype(name)) is takes
-    assert kernel.applies(ConvGeometry(), (8, 2, 3, 3), np.dtype(ml_dtypes.bfloat16))
-
-
-def test_the_tile_fits_the_problem():
-    assert kernel._tile(256, 32768, 1) == BIG
-    assert kernel._tile(64, 524288, 1) == FLAT  # not half a large one
-    assert kernel._tile(256, 8192, 1) == FLAT  # 128 blocks, where there would be 64
-    assert kernel._tile(64, 2048, 1) == SMALL
-
-
-def test_the_pixels_are_shared_out_so_that_the_last_blocks_do_not_run_alone():
-    for tiles, slabs in ((3, 16384), (144, 256), (9, 4096), (36, 1024)):
-        splits = kernel._splits(tiles, slabs, FLAT)
-        waves = tiles * splits / (2 * kernel.MULTIPROCESSORS)
-        assert waves / np.ceil(waves) > 0.8
-        assert slabs / splits >= 16
+    for tf32 in (True, False):
+        with kernels.use(allow_tf32=tf32):
+            for name, takes in (("float32", tf32), ("float16", True), ("bfloat16", True), ("float64", False)):
+                assert kernel.applies(ConvGeometry(groups=4), (8, 2, 3, 3), np.dtype(name)) is takes
 
 
 @pytest.mark.parametrize(("tile", "dtype"), [*TILED, (SMALL, np.float32), (SMALL, np.float16)], ids=named)
-def test_accesses_are_coalesced_and_meet_no_bank_twice(tile, dtype, tiled):
-    tiled(tile)
+@pytest.mark.parametrize("parts", [1, 2])
+def test_accesses_are_coalesced_and_meet_no_bank_twice(tile, dtype, parts, tiled):
+    tiled(tile, parts)
     problem = Problem(1, 32, (16, 16), 64, (3, 3), ConvGeometry(padding=((1, 1), (1, 1))), dtype)
     with emulator.profile() as costs:
         problem.forward(True)
         problem.grad_weight()
     for row in costs.rows:
-        if row.kernel in ("tensor", "tensor_weight"):
+        if row.kernel != "channels_last" and row.kernel != "sum_of_turned_parts":
             assert row.per_request == row.ideal / row.requests, row
 
 

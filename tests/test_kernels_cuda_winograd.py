@@ -6,14 +6,15 @@ import ml_dtypes
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from tests.kernels_cuda import convolved, names, same_in_every_order
 from tinyseg.kernels import emulator
 from tinyseg.kernels.conv2d import ConvGeometry, cuda_winograd, output_size, winograd_axis
+from tinyseg.kernels.emulated import emulated
 
-DRAWN = settings(deadline=None, derandomize=True, max_examples=12)
+DRAWN = settings(max_examples=12)
 ROUNDING = {np.float32: 1e-5, np.float16: 1e-3, ml_dtypes.bfloat16: 8e-3}
 VERSIONS = [(np.float32, 4), (np.float16, 4), (ml_dtypes.bfloat16, 4), (np.float32, 2)]
 side = st.integers(0, 4)
@@ -28,10 +29,6 @@ def _nothing_is_written_yet(monkeypatch):
         return np.full_like(like, np.nan, shape=shape, dtype=dtype)
 
     monkeypatch.setattr(cuda_winograd, "empty", empty)
-
-
-def emulated(a):
-    return np.ascontiguousarray(a).view(emulator.EmulatedArray)
 
 
 def arrays(batch, channels, outputs, size, geometry, dtype=np.float32):
@@ -59,8 +56,7 @@ def theirs(x, w, bias, gy, shift, geometry, relu=True):
     x, w, bias, gy, shift = (None if a is None else torch.from_numpy(a.astype(float)) for a in (x, w, bias, gy, shift))
     x.requires_grad_()
     w.requires_grad_()
-    (top, bottom), (left, right) = geometry.padding
-    y = F.conv2d(F.pad(x, (left, right, top, bottom)), w, bias)
+    y = convolved(x, w, geometry, bias)
     gx, gw = torch.autograd.grad(y, [x, w], gy)
     gx = gx if shift is None else gx + shift[:, None, None]
     return [a.detach().numpy() for a in (y.relu() if relu else y, gx, gw)]
@@ -135,7 +131,7 @@ def test_it_is_the_same_convolution(version, batch, planes, size, padding, plain
         assert not actual[2].any()
     correlate = ["values_of_windows", "values_of_tiles", "product", "pixels_of_values"]
     weight = ["values_of_tiles", "values_of_pixels", "product_of_rows", "windows_of_values"]
-    assert [launch.kernel for launch in launches] == (2 * correlate + weight if batch else [])
+    assert names(launches) == (2 * correlate + weight if batch else [])
 
 
 # (batch, channels, outputs, size, rows and columns of y's product, those of gw's)
@@ -183,11 +179,7 @@ def test_memory_has_a_bound():
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 def test_every_order_of_threads_gives_the_same_bits(dtype, monkeypatch):
     monkeypatch.setattr(cuda_winograd, "LEAST_SHARE", 32)
-    given_, bits = arrays(2, 9, 7, (17, 18), SAME, dtype), set()
-    for order in ("forward", "reverse", "random"):
-        with emulator.using(order=order):
-            bits.add(b"".join(a.tobytes() for a in ours(*given_, SAME)))
-    assert len(bits) == 1
+    same_in_every_order(ours, *arrays(2, 9, 7, (17, 18), SAME, dtype), SAME)
 
 
 def test_what_is_not_finite_spreads_over_its_tile():

@@ -46,13 +46,13 @@ def as_double(*arrays):
 @given(problems())
 def test_forward_equals_the_loops_and_pytorch(problem):
     x, _, weight, bias = problem
-    mean, var = norm.moments(x)
+    mean, var, rstd = norm.moments(x, EPS)
     x64, w64, b64 = as_double(x, weight, bias)
-    mean64, var64 = reference.moments(x64)
+    mean64, var64, rstd64 = reference.moments(x64, EPS)
     close(mean, mean64, x)
     close(var, var64, x)
-    y = norm.normalize(x, mean, (var + EPS) ** -0.5, weight, bias)
-    rstd64 = (var64 + EPS) ** -0.5
+    np.testing.assert_allclose(rstd, (var.astype(np.float64) + EPS) ** -0.5, 4 * np.finfo(x.dtype).eps)
+    y = norm.normalize(x, mean, rstd, weight, bias)
     slack = float(rstd64.max()) ** 2 + 1  # two nearly equal values per channel amplify rounding by 1/σ
     close(y, reference.normalize(x64, mean64, rstd64, w64, b64), x, slack)
     torch64 = [None if a is None else torch.from_numpy(a) for a in (x64, w64, b64)]
@@ -69,8 +69,7 @@ def test_relu_and_its_gate_in_the_same_pass(problem):
     y = F.batch_norm(inputs[0], None, None, inputs[1], inputs[2], training=True, eps=EPS)
     assume(y.abs().min() > 1e-3)  # nearer to 0 float32 may come to lie on the other side
     F.relu(y).backward(torch.from_numpy(gy).double())
-    mean, var = norm.moments(x)
-    rstd = (var + EPS) ** -0.5
+    mean, _, rstd = norm.moments(x, EPS)
     got = norm.grad(gy, x, mean, rstd, weight, bias, relu=True)
     statistics = [a.astype(np.float64) for a in (mean, rstd)]
     loops = reference.grad(*as_double(gy, x), *statistics, *as_double(weight, bias), relu=True)
@@ -86,8 +85,7 @@ def test_what_rounds_to_zero_is_gated_as_relu_does(size):
     rng = np.random.default_rng(size)
     x = (rng.integers(0, 8, (4, 300, size)) / 7).astype(np.float32)
     gy, weight = rng.standard_normal(x.shape).astype(np.float32), rng.standard_normal(300).astype(np.float32)
-    mean, var = norm.moments(x)
-    rstd = (var + np.float32(EPS)) ** np.float32(-0.5)
+    mean, _, rstd = norm.moments(x, EPS)
     bias = -((x[0, :, 0] - mean) * (weight * rstd))  # one of the eight values is normalised to 0, up to rounding
     y = norm.normalize(x, mean, rstd, weight, bias)
     assert (np.abs(y) < 1e-6).mean() > 0.1
@@ -102,7 +100,7 @@ def test_backward_equals_the_loops_and_pytorch(problem, training):
     x, gy, weight, _ = problem
     channels = x.shape[1]
     x64, gy64, w64 = as_double(x, gy, np.ones(channels, x.dtype) if weight is None else weight)
-    mean64, var64 = reference.moments(x64) if training else (np.full(channels, 0.5), np.full(channels, 2.0))
+    mean64, var64 = reference.moments(x64, EPS)[:2] if training else (np.full(channels, 0.5), np.full(channels, 2.0))
     rstd64 = (var64 + EPS) ** -0.5
     ours = norm.grad if training else norm.grad_eval
     loops = reference.grad if training else reference.grad_eval
@@ -120,9 +118,9 @@ def test_backward_equals_the_loops_and_pytorch(problem, training):
 
 def test_a_large_offset_cancels_neither_variance_nor_output():
     x = np.random.default_rng(0).standard_normal((4, 2, 16, 16)).astype(np.float32) + np.float32(4096)
-    mean, var = norm.moments(x)
+    mean, var, rstd = norm.moments(x, 0.0)
     np.testing.assert_allclose(var, x.astype(np.float64).var((0, 2, 3)), 1e-6)
-    y = norm.normalize(x, mean, var**-0.5)
+    y = norm.normalize(x, mean, rstd)
     expected = F.batch_norm(torch.from_numpy(x).double(), None, None, training=True, eps=1e-12)
     np.testing.assert_allclose(y, expected.numpy(), atol=5e-4)  # half an ulp of the mean is 2.4e-4
 
@@ -132,8 +130,7 @@ def test_group_norm_is_the_same_kernel_on_a_view(groups):
     rng = np.random.default_rng(groups)
     x, gy = rng.standard_normal((2, 3, 6, 4, 5))
     view, gview = (a.reshape(1, 3 * groups, -1) for a in (x, gy))
-    mean, var = norm.moments(view)
-    rstd = (var + EPS) ** -0.5
+    mean, _, rstd = norm.moments(view, EPS)
     tx = torch.from_numpy(x).requires_grad_()
     ty = F.group_norm(tx, groups, eps=EPS)
     ty.backward(torch.from_numpy(gy))
@@ -150,11 +147,10 @@ def test_group_norm_equals_the_loops_and_pytorch(view, affine):
     rng = np.random.default_rng(k)
     x, gy = 3 * rng.standard_normal(view) + 1, rng.standard_normal(view)
     weight, bias = rng.standard_normal((2, groups, k)) if affine else (None, None)
-    y, mean, var = norm.group_norm(x, weight, bias, EPS)
-    rstd = (var + EPS) ** -0.5
+    y, mean, var, rstd = norm.group_norm(x, weight, bias, EPS)
     got = norm.group_norm_grad(gy, x, mean, rstd, weight)
     if x.size < 4000:
-        for a, b in zip((y, mean, var), reference.group_norm(x, weight, bias, EPS), strict=True):
+        for a, b in zip((y, mean, var, rstd), reference.group_norm(x, weight, bias, EPS), strict=True):
             np.testing.assert_allclose(a, b, atol=1e-12)
         for a, b in zip(got, reference.group_norm_grad(gy, x, mean, rstd, weight), strict=True):
             np.testing.assert_allclose(a, b, atol=1e-11)
@@ -174,8 +170,7 @@ def test_many_vectors_and_small_planes(shape):
     rng = np.random.default_rng(0)
     x, gy = rng.standard_normal((2, *shape))
     weight = rng.standard_normal(shape[1])
-    mean, var = norm.moments(x)
-    rstd = (var + EPS) ** -0.5
+    mean, var, rstd = norm.moments(x, EPS)
     for training, gradient in ((True, norm.grad), (False, norm.grad_eval)):
         tx, tw = (torch.from_numpy(a.copy()).requires_grad_() for a in (x, weight))
         ty = F.batch_norm(tx, torch.from_numpy(mean), torch.from_numpy(var), tw, None, training, 0.0, EPS)
@@ -200,22 +195,21 @@ def test_half_types_have_float32_statistics_and_outputs_as_they_came():
     values = np.random.default_rng(3).integers(-8, 9, (2, 3, 5, 5))
     for dtype in (np.dtype(np.float16), np.dtype(ml_dtypes.bfloat16)):
         x = values.astype(dtype)
-        mean, var = norm.moments(x)
-        assert mean.dtype == var.dtype == np.float32
+        mean, var, rstd = norm.moments(x, 0.0)
+        assert mean.dtype == var.dtype == rstd.dtype == np.float32
         np.testing.assert_allclose(var, values.var((0, 2, 3)), 1e-6)
-        y = norm.normalize(x, mean, var**-0.5)
+        y = norm.normalize(x, mean, rstd)
         assert y.dtype == dtype
         expected = (values - values.mean((0, 2, 3), keepdims=True)) / values.std((0, 2, 3), keepdims=True)
         np.testing.assert_allclose(y.astype(np.float64), expected, atol=1e-2)
-        assert {a.dtype for a in norm.grad(x, x, mean, var**-0.5)} == {dtype}
+        assert {a.dtype for a in norm.grad(x, x, mean, rstd)} == {dtype}
 
 
 def test_empty_batches():
     x = np.zeros((0, 3, 4))
-    mean, var = norm.moments(x)
-    assert np.isnan(mean).all()
-    assert np.isnan(var).all()
-    assert norm.normalize(x, mean, var).shape == x.shape
+    mean, var, rstd = norm.moments(x, EPS)
+    assert np.isnan([mean, var, rstd]).all()
+    assert norm.normalize(x, mean, rstd).shape == x.shape
     for gradient in (norm.grad, norm.grad_eval):
         gx, gw, gb = gradient(x, x, np.zeros(3), np.ones(3))
         assert gx.shape == x.shape
@@ -227,10 +221,10 @@ def test_the_same_bits_every_time_and_inputs_untouched():
     rng = np.random.default_rng(0)
     x, gy = rng.standard_normal((2, 5, 3, 40, 30)).astype(np.float32).transpose(0, 1, 2, 4, 3)
     before = x.copy(), gy.copy()
-    mean, var = norm.moments(x)
-    first = norm.grad(gy, x, mean, var**-0.5)
+    mean, _, rstd = norm.moments(x, 0.0)
+    first = norm.grad(gy, x, mean, rstd)
     assert all(a.flags.c_contiguous for a in first)
     for _ in range(5):
-        assert all(np.array_equal(a, b) for a, b in zip(norm.grad(gy, x, mean, var**-0.5), first, strict=True))
+        assert all(np.array_equal(a, b) for a, b in zip(norm.grad(gy, x, mean, rstd), first, strict=True))
     assert np.array_equal(x, before[0])
     assert np.array_equal(gy, before[1])

@@ -64,14 +64,15 @@ def _matrices(address: int, code: int, batch: int, rows: int, columns: int, lead
 
 
 def _multiply(a, transa, b, transb, alpha, beta, c, compute):
-    """c = op(a) op(b), multiplied and summed in the type of `compute`, and rounded once."""
+    """c = op(a) op(b) + beta c, multiplied and summed in the type of `compute`, and rounded once."""
     wide = np.dtype(np.float64 if compute == CUBLAS_COMPUTE_64F else np.float32)
-    assert [_matrices(p, wide.num - np.dtype(np.float32).num, 1, 1, 1, 1, 0).item() for p in (alpha, beta)] == [1, 0]
+    one, old = (_matrices(p, wide.num - np.dtype(np.float32).num, 1, 1, 1, 1, 0).item() for p in (alpha, beta))
+    assert (one, old) in ((1, 0), (1, 1)), (one, old)
     a, b = (m.astype(wide) for m in (a.swapaxes(1, 2) if transa else a, b.swapaxes(1, 2) if transb else b))
     if compute == CUBLAS_COMPUTE_32F_FAST_TF32:
         a, b = _to_tf32(a), _to_tf32(b)
     with np.errstate(all="ignore"):  # a GPU says nothing of what is not finite
-        c[...] = np.matmul(a, b)
+        c[...] = np.matmul(a, b) + c.astype(wide) if old else np.matmul(a, b)
 
 
 def _to_tf32(x: np.ndarray) -> np.ndarray:

@@ -239,10 +239,10 @@ class Function:
             )
             raise ArgumentError(f"{self.name}: block {sizes[1]} has {threads} threads; {limit}")
         budget = self.module.budget(self.name)
-        if budget and (threads > budget.threads or shared > budget.shared):
+        if budget and (threads > budget.threads or shared > budget.dynamic):
             raise ArgumentError(
                 f"{self.name}: {threads} threads and {shared} bytes of dynamic shared memory are over its budget, the "
-                f"{budget.threads} threads and {budget.shared} bytes that stand above it"
+                f"{budget.threads} threads and {budget.dynamic} bytes that stand above it"
             )
         if not 0 <= shared <= min(self.max_dynamic_shared_size_bytes, MOST_SHARED):
             raise ArgumentError(

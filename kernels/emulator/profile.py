@@ -21,7 +21,9 @@ from tinyseg.errors import DeviceError
 from ..source import Defines, Source
 from .findings import Place
 
-__all__ = ["LineCost", "Profile", "Row", "Use", "active_profiles", "profile"]
+__all__ = ["LineCost", "Profile", "Row", "Total", "Use", "active_profiles", "profile"]
+
+SECTOR = 32  # bytes
 
 
 class LineCost(ctypes.Structure):
@@ -58,6 +60,17 @@ class Row:
         return self.transactions / self.requests
 
 
+class Total(NamedTuple):
+    """All accesses of one kernel. Bytes are those of whole sectors, as the kernel asks for them: how many of these the
+    caches answer is not known here."""
+
+    kernel: str
+    loaded: int  # bytes of global memory
+    stored: int
+    cycles: int  # of the banks of shared memory
+    conflicts: int  # cycles of these in which lanes wait for each other
+
+
 class Use(NamedTuple):
     """What a launched kernel takes of a multiprocessor of an architecture."""
 
@@ -73,7 +86,7 @@ class Use(NamedTuple):
 
 @dataclass
 class Profile:
-    """The rows of all kernels that were launched; printed as two tables."""
+    """The rows of all kernels that were launched; printed as three tables: by line, by kernel, by architecture."""
 
     rows: list[Row] = field(default_factory=list)
     launches: dict[tuple[str, int, int, Source, Defines], None] = field(default_factory=dict)
@@ -104,7 +117,8 @@ class Profile:
         """Count one launch."""
         for cost in costs:
             memory, access = ("shared" if cost.shared else "global"), ("store" if cost.writes else "load")
-            wanted = Row(kernel, where.get(cost.place, Place()), memory, access, cost.size)
+            at = where.get(cost.place, Place())  # an inlined line is one line, wherever it was called from
+            wanted = Row(kernel, Place(at.file, at.line), memory, access, cost.size)
             same = ("kernel", "place", "memory", "access", "size")
             row = next((r for r in self.rows if all(getattr(r, n) == getattr(wanted, n) for n in same)), wanted)
             if row is wanted:
@@ -123,6 +137,21 @@ class Profile:
             and all(value is None or getattr(row, name) == value for name, value in fits.items())
         ]
 
+    def totals(self) -> list[Total]:
+        """The accesses of each kernel, added up over its lines and launches."""
+
+        def total(kernel: str) -> Total:
+            def of(memory: str, *access: str) -> list[Row]:
+                found = [row for name in access for row in self.select(memory=memory, access=name)]
+                return [row for row in found if row.kernel == kernel]
+
+            loaded, stored = (SECTOR * sum(r.transactions for r in of("global", a)) for a in ("load", "store"))
+            shared = of("shared", "load", "store")
+            cycles = sum(r.transactions for r in shared)
+            return Total(kernel, loaded, stored, cycles, cycles - sum(r.ideal for r in shared))
+
+        return [total(kernel) for kernel in dict.fromkeys(row.kernel for row in self.rows)]
+
     def __str__(self) -> str:
         names = f"{'kernel':20} {'line':32} {'memory':6} {'access':6}"
         head = f"{names} {'bytes':>5} {'requests':>9} {'per request':>11} {'ideal':>6}"
@@ -133,7 +162,14 @@ class Profile:
                 f"{r.kernel:20} {at:32} {r.memory:6} {r.access:6} {r.size:5} {r.requests:9} {r.per_request:11.2f} "
                 f"{r.ideal / r.requests:6.2f}"
             )
-        return "\n".join([*lines, "", *self._table_of_uses()])
+        return "\n".join([*lines, "", *self._table_of_totals(), "", *self._table_of_uses()])
+
+    def _table_of_totals(self) -> list[str]:
+        lines = [f"{'kernel':20} {'loaded, KB':>11} {'stored, KB':>11} {'shared, cycles':>15} {'conflicts':>10}"]
+        return lines + [
+            f"{t.kernel:20} {t.loaded / 1024:11.1f} {t.stored / 1024:11.1f} {t.cycles:15} {t.conflicts:10}"
+            for t in self.totals()
+        ]
 
     def _table_of_uses(self) -> list[str]:
         try:

@@ -2,7 +2,8 @@
 
 Batch norm has its statistics by channel: `moments`, `normalize`, `grad` and, where they are given, `grad_eval`.
 Group norm has them by sample and group of channels: `group_norm` and `group_norm_grad`. Layer norm is group norm with
-one group and planes of one value, instance norm with groups of one channel.
+one group and planes of one value, instance norm with groups of one channel. Local response norm, `response_norm` and
+`response_norm_grad`, has no mean, and at each pixel the energy of some neighbouring channels.
 
 **Shapes** by channel x, y, gy, gx (N, C, *) with any number of trailing axes, also none, and every vector (C,);
 by group x, y, gy, gx (N, G, K, S), mean and rstd (N, G), weight and bias (G, K).
@@ -15,16 +16,18 @@ import numpy as np
 
 from ..backend import backend, narrow, native
 
-__all__ = ["grad", "grad_eval", "group_norm", "group_norm_grad", "moments", "normalize"]
+__all__ = [
+    "grad", "grad_eval", "group_norm", "group_norm_grad", "moments", "normalize", "response_norm", "response_norm_grad",
+]  # fmt: skip
 
 
-def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and biased variance of each channel over batch and space: μ = Σ x / M, σ² = Σ (x − μ)² / M.
+def moments(x: np.ndarray, eps: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(μ, σ², 1 / √(σ² + eps)) of each channel over batch and space: μ = Σ x / M, σ² = Σ (x − μ)² / M.
 
     Accumulated in float64 around each plane's own mean, on a GPU in float32 (float64 for float64) around one of the
-    values, so that a large common offset does not cancel the variance. Both are NaN for an empty batch.
+    values, so that a large common offset does not cancel the variance. All are NaN for an empty batch.
     """
-    return backend(__name__, x).moments(_planes(native(x)))
+    return backend(__name__, x).moments(_planes(native(x)), eps)
 
 
 def normalize(
@@ -78,12 +81,12 @@ def grad_eval(
 
 def group_norm(
     x: np.ndarray, weight: np.ndarray | None, bias: np.ndarray | None, eps: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(y, μ, σ²), μ and σ² (biased) over the last two axes, accumulated as those of `moments`."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """(y, μ, σ², 1 / √(σ² + eps)), the last three over the last two axes and accumulated as those of `moments`."""
     wide = native(x)
     affine = _affine(wide, weight, bias)
-    y, mean, var = backend(__name__, x).group_norm(wide, *affine, eps)
-    return narrow(y, x), mean, var
+    y, *statistics = backend(__name__, x).group_norm(wide, *affine, eps)
+    return narrow(y, x), *statistics
 
 
 def group_norm_grad(
@@ -98,6 +101,19 @@ def group_norm_grad(
     weight, _ = _affine(wide, weight, None)
     gx, gw, gb = backend(__name__, x).group_norm_grad(native(gy), wide, mean, rstd, weight)
     return narrow(gx, x), narrow(gw, x), narrow(gb, x)
+
+
+def response_norm(x: np.ndarray, size: int, alpha: float, beta: float, k: float) -> np.ndarray:
+    """y_c = x_c d_c^−beta with d_c = k + alpha / size Σ x_j² over channels c − ⌊size / 2⌋ to c + ⌊(size − 1) / 2⌋."""
+    y = backend(__name__, x).response_norm(_planes(native(x)), size, alpha, beta, k)
+    return narrow(y.reshape(x.shape), x)
+
+
+def response_norm_grad(gy: np.ndarray, x: np.ndarray, size: int, alpha: float, beta: float, k: float) -> np.ndarray:
+    """gx_c = gy_c d_c^−beta − 2 beta alpha / size x_c Σ gy_j x_j d_j^(−beta − 1), over all j whose window holds c."""
+    assert gy.shape == x.shape, (gy.shape, x.shape)
+    gx = backend(__name__, x).response_norm_grad(_planes(native(gy)), _planes(native(x)), size, alpha, beta, k)
+    return narrow(gx.reshape(x.shape), x)
 
 
 def _planes(x: np.ndarray) -> np.ndarray:

@@ -11,20 +11,24 @@ import numpy as np
 from ..jit import parallel, prange
 from . import cpu_columns
 from .cpu_groups import group_norm, group_norm_grad
+from .cpu_response import response_norm, response_norm_grad
 from .sums import combine, finish_sums, plane_moments, plane_sums
 
-__all__ = ["grad", "grad_eval", "group_norm", "group_norm_grad", "moments", "normalize"]
+__all__ = [
+    "grad", "grad_eval", "group_norm", "group_norm_grad", "moments", "normalize", "response_norm", "response_norm_grad",
+]  # fmt: skip
 
 SMALL = 16  # values of a plane below which the columns of (N, C·S) are the unit of work
 
 
-def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def moments(x: np.ndarray, eps: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """See `kernels.norm.moments`; x is (N, C, S)."""
     if 0 < x.shape[2] < SMALL:
-        return cpu_columns.moments(x)
-    mean, var = np.empty((2, x.shape[1]), x.dtype)
-    _moments(x, np.empty((2, *x.shape[:2])), mean, var)
-    return mean, var
+        mean, var = cpu_columns.moments(x)
+    else:
+        mean, var = np.empty((2, x.shape[1]), x.dtype)
+        _moments(x, np.empty((2, *x.shape[:2])), mean, var)
+    return mean, var, (var + eps) ** -0.5
 
 
 def normalize(

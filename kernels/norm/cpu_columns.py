@@ -18,7 +18,7 @@ ROWS = 16
 
 
 def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """See `kernels.norm.moments`; x is (N, C, S)."""
+    """Mean and variance of `kernels.norm.moments`; x is (N, C, S)."""
     partial: Any = np.zeros((2, *x.shape[1:]))
     flat, means, squares = _rows(x), partial[0].reshape(-1), partial[1].reshape(-1)
     if x.size <= ALONE:

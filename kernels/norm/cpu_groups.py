@@ -32,7 +32,7 @@ def group_norm(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, eps: float) 
         _forward_rows(0, rows, weight, bias, eps, *flat)
     else:
         _forward(_blocks(rows), weight, bias, eps, *flat)
-    return y, mean, var
+    return y, mean, var, (var + eps) ** -0.5
 
 
 def group_norm_grad(

@@ -10,16 +10,19 @@ from ..launch import empty
 from . import cuda_sums
 from .cuda_apply import apply, layout
 from .cuda_groups import group_norm, group_norm_grad
+from .cuda_response import response_norm, response_norm_grad
 from .cuda_sums import PLAIN, RELU, SMALL, Parts
 
-__all__ = ["grad", "grad_eval", "group_norm", "group_norm_grad", "moments", "normalize"]
+__all__ = [
+    "grad", "grad_eval", "group_norm", "group_norm_grad", "moments", "normalize", "response_norm", "response_norm_grad",
+]  # fmt: skip
 
 Array = Any
 
 
-def moments(x: Array) -> tuple[Array, Array]:
+def moments(x: Array, eps: float) -> tuple[Array, Array, Array]:
     """See `kernels.norm.moments`; x is (N, C, S)."""
-    return cuda_sums.moments(x)
+    return cuda_sums.moments(x, eps)
 
 
 def normalize(x: Array, mean: Array, rstd: Array, weight: Array, bias: Array, relu: bool) -> Array:

@@ -23,20 +23,21 @@ MOST_SAMPLES, BUSY = 32, 1 << 16  # samples of a team; threads that keep a GPU b
 Array = Any
 
 
-def group_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Array, Array]:
+def group_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Array, Array, Array]:
     """See `kernels.norm.group_norm`."""
     samples, groups, k, size = x.shape
-    y, length, scale = empty(x.shape, x), k * size, wide(x)(eps)
+    y, length = empty(x.shape, x), k * size
     if 0 < length <= MOST_THREADS * _held(x):
-        mean, var = (empty((samples, groups), x, wide(x)) for _ in range(2))
+        mean, var, rstd = (empty((samples, groups), x, wide(x)) for _ in range(3))
         team, threads = _team(length, _held(x))
         rows = np.int64(samples), groups, length, size, team, 1
-        _launch("group_norm", x, samples * groups * team, threads, (x, weight, bias, y, mean, var, rows, scale))
-        return y, mean, var
-    rstd = empty((samples, groups), x, wide(x))
-    mean, var = cuda_sums.moments(x.reshape(1, samples * groups, length), eps, rstd)
+        args = x, weight, bias, y, mean, var, rstd, rows, wide(x)(eps)
+        _launch("group_norm", x, samples * groups * team, threads, args)
+        return y, mean, var, rstd
+    statistics = cuda_sums.moments(x.reshape(1, samples * groups, length), eps)
+    mean, var, rstd = (v.reshape(samples, groups) for v in statistics)
     apply("normalize", x, (x, mean, rstd, weight, bias, y), layout(x, length, groups), False)
-    return y, mean.reshape(samples, groups), var.reshape(samples, groups)
+    return y, mean, var, rstd
 
 
 def group_norm_grad(gy: Array, x: Array, mean: Array, rstd: Array, weight: Array) -> tuple[Array, Array, Array]:

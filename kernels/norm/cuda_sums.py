@@ -28,18 +28,18 @@ class Parts(NamedTuple):
     span: int
 
 
-def moments(x: Array, eps: float = 0.0, rstd: Array = None) -> tuple[Array, Array]:
-    """Mean and biased variance of each channel of x (N, C, S); `rstd` takes 1 / √(σ² + eps)."""
+def moments(x: Array, eps: float) -> tuple[Array, Array, Array]:
+    """(μ, σ², 1 / √(σ² + eps)) of each channel of x (N, C, S)."""
     _, channels, size = x.shape
-    mean, var = (empty((channels,), x, wide(x)) for _ in range(2))
+    mean, var, rstd = (empty((channels,), x, wide(x)) for _ in range(3))
     if x.size == 0:
-        mean.fill(np.nan)
-        var.fill(np.nan)
+        for vector in (mean, var, rstd):
+            vector.fill(np.nan)
     else:
         parts = _column_moments(x) if size < SMALL else _plane_moments(x)
         args = x, parts.array, mean, var, rstd, *map(np.int64, (*parts[1:], size)), wide(x)(eps)
         _finish("finish_moments", x, channels, args)
-    return mean, var
+    return mean, var, rstd
 
 
 def _plane_moments(x: Array) -> Parts:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 
-def moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def moments(x: np.ndarray, eps: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean first, then the mean square of what is left."""
     mean, var = np.empty(x.shape[1], x.dtype), np.empty(x.shape[1], x.dtype)
     for c in range(x.shape[1]):
         values = [float(v) for v in x[:, c].ravel()]
         mu = sum(values) / len(values)
         mean[c], var[c] = mu, sum((v - mu) ** 2 for v in values) / len(values)
-    return mean, var
+    return mean, var, (var + eps) ** -0.5
 
 
 def normalize(
@@ -70,18 +70,19 @@ def grad_eval(
 
 def group_norm(
     x: np.ndarray, weight: np.ndarray | None, bias: np.ndarray | None, eps: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Group by group, each a sample of its own."""
     y = np.empty_like(x)
-    mean, var = np.empty((2, *x.shape[:2]), x.dtype)
+    mean, var, rstd = np.empty((3, *x.shape[:2]), x.dtype)
     for n, g in np.ndindex(x.shape[:2]):
         mean[n, g] = x[n, g].mean()
         var[n, g] = ((x[n, g] - mean[n, g]) ** 2).mean()
+        rstd[n, g] = (var[n, g] + eps) ** -0.5
         for k in range(x.shape[2]):
             w = 1 if weight is None else weight[g, k]
             b = 0 if bias is None else bias[g, k]
-            y[n, g, k] = w * (x[n, g, k] - mean[n, g]) * (var[n, g] + eps) ** -0.5 + b
-    return y, mean, var
+            y[n, g, k] = w * (x[n, g, k] - mean[n, g]) * rstd[n, g] + b
+    return y, mean, var, rstd
 
 
 def group_norm_grad(
@@ -99,3 +100,30 @@ def group_norm_grad(
         gmean = -(u * rstd[n, g]).sum()
         gx[n, g] = u * rstd[n, g] + (2 * gvar * centred + gmean) / x[n, g].size
     return gx, gw, gb
+
+
+def response_norm(x: np.ndarray, size: int, alpha: float, beta: float, k: float) -> np.ndarray:
+    """Channel by channel, looking at its neighbours."""
+    y = np.empty_like(x)
+    for n, c in np.ndindex(x.shape[:2]):
+        y[n, c] = x[n, c] / _denominator(x[n], c, size, alpha, k) ** beta
+    return y
+
+
+def response_norm_grad(gy: np.ndarray, x: np.ndarray, size: int, alpha: float, beta: float, k: float) -> np.ndarray:
+    """The chain rule through each y: its own x, and all x in its denominator."""
+    gx = np.zeros_like(x)
+    for n, j in np.ndindex(x.shape[:2]):
+        d = _denominator(x[n], j, size, alpha, k)
+        gx[n, j] += gy[n, j] / d**beta
+        for c in _neighbours(j, size, x.shape[1]):
+            gx[n, c] += gy[n, j] * x[n, j] * -beta * d ** (-beta - 1) * (2 * alpha / size * x[n, c])
+    return gx
+
+
+def _denominator(x: np.ndarray, c: int, size: int, alpha: float, k: float) -> np.ndarray:
+    return k + alpha * sum(x[j] ** 2 for j in _neighbours(c, size, len(x))) / size
+
+
+def _neighbours(c: int, size: int, channels: int) -> list[int]:
+    return [j for j in range(c - size // 2, c - size // 2 + size) if 0 <= j < channels]

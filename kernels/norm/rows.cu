@@ -36,7 +36,7 @@ template <class... T> __device__ __forceinline__ bool packed(const Rows& rows, c
 struct GroupNorm {
     const TYPE *__restrict__ x, *__restrict__ weight, *__restrict__ bias;
     TYPE* __restrict__ y;
-    Wide *__restrict__ mean, *__restrict__ var;
+    Wide *__restrict__ mean, *__restrict__ var, *__restrict__ rstd;
     Rows rows;
     Wide eps;
 
@@ -60,8 +60,8 @@ struct GroupNorm {
         apart = share.template join<Sum>(apart, pairs);
         const Wide rest = apart.first / rows.length, rough = apart.second / rows.length - rest * rest;
         const Wide spread = rough < 0 ? 0 : rough;  // by rounding; NaN stays
-        if (busy && share.member == 0) mean[row] = middle + rest, var[row] = spread;
         const Wide scale = 1 / sqrt(spread + eps);
+        if (busy && share.member == 0) mean[row] = middle + rest, var[row] = spread, rstd[row] = scale;
         store<COUNT>(share, 0, y, [&](int i) { return normalized(values[i] - middle, rest, scale * w[i], b[i]); });
     }
 };
@@ -70,10 +70,11 @@ struct GroupNorm {
 // budget: 512 threads, 88 registers, 768 bytes
 extern "C" __global__ void __launch_bounds__(THREADS, 1)
     group_norm(const TYPE* __restrict__ x, const TYPE* __restrict__ weight, const TYPE* __restrict__ bias,
-               TYPE* __restrict__ y, Wide* __restrict__ mean, Wide* __restrict__ var, Rows rows, Wide eps) {
+               TYPE* __restrict__ y, Wide* __restrict__ mean, Wide* __restrict__ var, Wide* __restrict__ rstd,
+               Rows rows, Wide eps) {
     __shared__ Wide room[MOST_WARPS];
     __shared__ Pair<Wide> pairs[MOST_WARPS];
-    const GroupNorm norm{x, weight, bias, y, mean, var, rows, eps};
+    const GroupNorm norm{x, weight, bias, y, mean, var, rstd, rows, eps};
     if (packed(rows, x, weight, bias, y)) norm.run<PACKED<TYPE>>(room, pairs);
     else norm.run<1>(room, pairs);
 }

@@ -1,6 +1,6 @@
 """Padding on a GPU: one pass for the last two axes, by the kernels of `kernels/resize`.
 
-Padding copies, so forward it is `select`. The adjoint adds what came from one element: a product with the matrices that
+Padding copies, so forward it is `pick`. The adjoint adds what came from one element: a product with the matrices that
 have a 1 where `places` says, transposed.
 """
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from ..backend import native
 from ..resize import Taps, taps_of
-from ..resize.cuda import product, select
+from ..resize.cuda import pick, product
 from ..tables import remembered
 from . import Widths, places
 
@@ -26,7 +26,7 @@ def pad(x: Array, widths: Widths, mode: str, value: float) -> Array:
     """See `kernels.pad.pad`."""
 
     def along(x: Array, down: Axis, across: Axis) -> Array:
-        return select(x, places(mode, *down), places(mode, *across), value)
+        return pick(x, places(mode, *down), places(mode, *across), value)
 
     return _pairwise(x, widths, x.shape, along)
 

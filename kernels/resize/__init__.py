@@ -18,7 +18,7 @@ from ..backend import backend, narrow, native
 
 __all__ = [
     "Rows", "Taps", "adjoint", "bicubic_taps", "bilinear_taps", "nearest_exact_taps", "nearest_taps",
-    "resize", "taps_of",
+    "resize", "spaced_taps", "taps_of",
 ]  # fmt: skip
 
 CUBIC = -0.75  # the free parameter of bicubic interpolation: PyTorch's and OpenCV's choice
@@ -68,6 +68,13 @@ def nearest_exact_taps(in_size: int, out_size: int, scale: float | None = None, 
     position = (np.arange(out_size) + 0.5) * float(wide(_ratio(in_size, out_size, scale)))
     index = np.floor(position.astype(np.float32)).astype(np.int64)
     return taps_of(in_size, np.minimum(index, in_size - 1)[:, None], np.ones((out_size, 1)))
+
+
+@functools.lru_cache(256)
+def spaced_taps(in_size: int, step: int) -> Taps:
+    """Input i is output i · step; between them, and nowhere else, stand zeros."""
+    output = np.arange((in_size - 1) * step + 1)
+    return taps_of(in_size, output[:, None] // step, (output[:, None] % step == 0).astype(float))
 
 
 @functools.lru_cache(256)

@@ -1,4 +1,4 @@
-"""Interpolation on a GPU: `resize.cu`, or `select.cu` where every output copies one number; with the tables of both."""
+"""Interpolation on a GPU: `resize.cu`, or `pick.cu` where every output copies one number; with the tables of both."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..planes import THREADS, launches, narrow_tiles, tiling
 from ..tables import divisor, on_device, remembered
 from . import Rows
 
-__all__ = ["product", "select"]
+__all__ = ["pick", "product"]
 
 Array = Any
 
@@ -22,7 +22,7 @@ def product(x: Array, a: Rows, b: Rows) -> Array:
     """y = A x Bᵀ for every plane of x: `resize` with the taps by output, its adjoint with the taps by input."""
     down, across = _places(a), _places(b)
     if down is not None and across is not None:
-        return select(x, down, across)
+        return pick(x, down, across)
     if x.dtype.kind in "iu":
         return product(x.astype(np.float64), a, b).astype(x.dtype)
     y = empty((*x.shape[:-2], a.source.shape[1], b.source.shape[1]), x)
@@ -43,7 +43,7 @@ def product(x: Array, a: Rows, b: Rows) -> Array:
     return y
 
 
-def select(x: Array, down: np.ndarray, across: np.ndarray, fill: float = 0) -> Array:
+def pick(x: Array, down: np.ndarray, across: np.ndarray, fill: float = 0) -> Array:
     """y[i, j] = x[down[i], across[j]] for every plane of x, `fill` where one is -1. Tables: NumPy, int32."""
     y = empty((*x.shape[:-2], len(down), len(across)), x)
     bits = np.dtype(f"int{8 * x.dtype.itemsize}")
@@ -51,7 +51,7 @@ def select(x: Array, down: np.ndarray, across: np.ndarray, fill: float = 0) -> A
     tables = on_device(down, x), on_device(across, x)
     for xs, ys in launches(x.view(bits), y.view(bits)):
         tiles, grid, _ = tiling(xs, ys, narrow_tiles(len(across)))
-        launch = kernel("resize/select.cu", "select", xs, TYPE=bits.name)
+        launch = kernel("resize/pick.cu", "pick", xs, TYPE=bits.name)
         launch(grid, (THREADS,), (xs, ys, *tables, value, tiles))
     return y
 

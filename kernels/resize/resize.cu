@@ -79,7 +79,7 @@ __device__ __forceinline__ void make_tile(const TYPE* __restrict__ x, TYPE* __re
     });
 }
 
-// budget: 256 threads, 48 registers, 24576 bytes
+// budget: 256 threads, 48 registers, 0 + 24576 bytes
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     resize(const TYPE* __restrict__ x, TYPE* __restrict__ y, const Tap* __restrict__ a, int a_taps,
            const Tap* __restrict__ b, int b_taps, const Hull* __restrict__ hulls, Tiles tiles) {

@@ -66,6 +66,7 @@ def adaptive_rows() -> None:
         functional(name, "empty batch", apart(0, 2, 6, 5), args=(2,))
     functional("adaptive_max_pool2d", "indices", apart(*shape), args=((3, 4),), return_indices=True)
     functional("adaptive_max_pool2d", "indices unbatched", apart(2, 5, 6), args=(4,), return_indices=True)
+    functional("local_response_norm", "five", normal(2, 7, 3, 2), args=(5,), alpha=0.7, k=2.0)
     functional("local_response_norm", "odd", normal(2, 5, 3, 2), args=(3,), alpha=0.7, beta=0.5, k=2.0)
     functional("local_response_norm", "even", normal(2, 5, 3, 2), args=(2,), alpha=0.7)
     functional("local_response_norm", "wide, three axes", normal(2, 3, 4), args=(9,), alpha=2.0)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .case import functional, normal
+import torch
+
+from .case import functional, normal, row
 
 
 def resize_rows() -> None:
@@ -44,4 +46,19 @@ def resize_rows() -> None:
     functional("upsample_bilinear", "size", normal(2, 1, 4, 5), size=7)
 
 
+def inserting_rows() -> None:
+    """Zeros between pixels, for PyTorch a transposed convolution of each channel with a single 1."""
+
+    def inserted(x: torch.Tensor, stride: tuple[int, int]) -> torch.Tensor:
+        one = torch.ones(x.shape[1], 1, 1, 1, dtype=x.dtype)
+        return torch.nn.functional.conv_transpose2d(x, one, stride=stride, groups=x.shape[1])
+
+    for label, shape, stride in (("twice", (2, 3, 4, 5), (2, 2)), ("pair", (1, 2, 3, 4), (3, 2)),
+                                 ("rows", (2, 1, 5, 3), (4, 1)), ("one pixel", (1, 2, 1, 1), (5, 5)),
+                                 ("empty batch", (0, 2, 3, 3), (2, 2))):  # fmt: skip
+        row(f"zero_insert[{label}]", lambda m, x, s=stride: m.nn.functional.zero_insert(x, s), normal(*shape),
+            reference=lambda x, s=stride: inserted(x, s))  # fmt: skip
+
+
 resize_rows()
+inserting_rows()

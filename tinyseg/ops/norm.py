@@ -34,8 +34,7 @@ class BatchNorm(Op):
     saves = {"x": "x w", "w": "x"}
 
     def forward(self, x: Array, w: Array, b: Array) -> Array:
-        self.mean, self.var = kernel.moments(x)
-        self.rstd = (self.var + self.eps) ** -0.5
+        self.mean, self.var, self.rstd = kernel.moments(x, self.eps)
         return kernel.normalize(x, self.mean, self.rstd, w, b)
 
     def backward(self, gy: Tensor) -> tuple[Tensor | None, ...]:
@@ -74,8 +73,7 @@ class BatchNormRelu(Op):
     saves = {"x": "x w", "w": "x w", "b": "x w", "y": "x w b"}
 
     def forward(self, x: Array, w: Array, b: Array) -> Array:
-        self.mean, self.var = kernel.moments(x)
-        self.rstd = (self.var + self.eps) ** -0.5
+        self.mean, self.var, self.rstd = kernel.moments(x, self.eps)
         return kernel.normalize(x, self.mean, self.rstd, w, b, relu=True)
 
     def backward(self, gy: Tensor) -> tuple[Tensor | None, ...]:
@@ -171,8 +169,7 @@ class GroupNorm(Op):
     def forward(self, x: Array, w: Array | None, b: Array | None) -> Array:
         weight, bias = (None if v is None else v.reshape(self.view[1:3]) for v in (w, b))
         self.affine = next((v.shape for v in (w, b) if v is not None), self.view[1:3])
-        y, self.mean, self.var = kernel.group_norm(x.reshape(self.view), weight, bias, self.eps)
-        self.rstd = (self.var + self.eps) ** -0.5
+        y, self.mean, self.var, self.rstd = kernel.group_norm(x.reshape(self.view), weight, bias, self.eps)
         return y.reshape(x.shape)
 
     def backward(self, gy: Tensor) -> tuple[Tensor | None, ...]:

@@ -12,8 +12,8 @@ using int64 = long long;
 
 // budget: 256 threads, 32 registers, 0 bytes
 extern "C" __global__ void __launch_bounds__(THREADS)
-    select(const TYPE* __restrict__ x, TYPE* __restrict__ y, const int* __restrict__ down,
-           const int* __restrict__ across, TYPE fill, Tiles tiles) {
+    pick(const TYPE* __restrict__ x, TYPE* __restrict__ y, const int* __restrict__ down,
+         const int* __restrict__ across, TYPE fill, Tiles tiles) {
     const Tile tile(tiles);
     const int column = tile.column();
     if (column >= tiles.width) return;
