@@ -11,18 +11,22 @@ import numpy as np
 import pytest
 
 from tests.cases import CASES, DEVICES
+from tests.cases.launches import LAUNCHES
 from tests.test_cases import close, gradients_of_ours, gradients_of_theirs, weights_of
 from tinyseg import kernels
 from tinyseg.devices import to_cpu
 from tinyseg.kernels import emulator
+from tinyseg.kernels.source import KERNELS, read_source
 
 CONVOLUTIONS = [c for c in CASES if c.name.partition("[")[0] in ("conv2d", "conv_transpose2d")]
 ATTENTION = [c for c in CASES if c.name.partition("[")[0] == "scaled_dot_product_attention"]
 HALVES = ["float16", "bfloat16"]
 # The kernels that show that a version ran, in at least one row: forward and both gradients.
 IMPLICIT = "implicit implicit_pack implicit_weight"
-TENSOR = "tensor tensor_weight"
-WINOGRAD = "pixels_of_values product values_of_tiles values_of_windows"
+TENSOR = "channels_last sum_of_turned_parts tensor tensor_weight"
+WINOGRAD = (
+    "pixels_of_values product product_of_rows values_of_pixels values_of_tiles values_of_windows windows_of_values"
+)
 VERSIONS = [
     ("direct", "float32", "direct_forward direct_grad_input direct_grad_weight depthwise"),
     ("im2col", "float32", "im2col col2im"),
@@ -66,3 +70,10 @@ def test_version(version, precision, expected, device):
             close(to_cpu(g.data).astype(float), t.numpy(), bound, f"gradient of {case.name}")
     if device == "emulated":
         assert seen >= set(expected.split()), seen
+
+
+def test_the_table_launches_every_kernel():
+    """In one of its versions; bar the optimisers' steps, which have no gradient (test_kernels_cuda_elementwise.py)."""
+    listed = [*LAUNCHES.values(), *(expected for _, _, expected in VERSIONS), "adam rmsprop sgd"]
+    signatures = [s.name for path in KERNELS.glob("*/*.cu") for s in read_source(path).signatures]
+    assert set(signatures) - {name for names in listed for name in names.split()} == set()

@@ -16,7 +16,10 @@ LAUNCHES = {
     "atan2": "select",
     "avg_pool2d": "resize",
     "baddbmm": "cublasGemmStridedBatchedEx",
-    "batch_norm": "activate_grad column_moments column_sums finish_moments finish_sums grad_input normalize",
+    "batch_norm": (
+        "activate_grad column_moments column_sums finish_moments finish_sums grad_input normalize plane_moments "
+        "plane_sums"
+    ),
     "bce": "activate activate_grad curve curve_grad loss loss_grad loss_sums select total",
     "binary_cross_entropy": "select",
     "binary_cross_entropy_with_logits": "activate activate_grad loss loss_grad loss_sums total",
@@ -53,7 +56,7 @@ LAUNCHES = {
     "getitem": "pieces",
     "glu": "activate activate_grad glu glu_grad",
     "grid_sample": "extents gather scatter select",
-    "group_norm": "finish_sums group_norm group_norm_grad",
+    "group_norm": "finish_sums grad_input group_means group_norm group_norm_grad plane_sums",
     "hardshrink": "select",
     "hardsigmoid": "curve curve_grad",
     "hardswish": "curve curve_grad select",
@@ -64,11 +67,14 @@ LAUNCHES = {
     "index_select": "pieces",
     "inner": "cublasGemmEx",
     "instance_norm": "column_sums finish_sums group_norm group_norm_grad normalize",
-    "interpolate": "pick resize",
+    "interpolate": "pick resize resize_wide",
     "kl_div": "select",
     "kthvalue": "pieces",
     "l1_loss": "loss loss_grad loss_sums total",
-    "layer_norm": "finish_sums group_norm group_norm_grad",
+    "layer_norm": (
+        "column_sums finish_moments finish_sums grad_input group_means group_norm group_norm_grad normalize "
+        "plane_moments plane_sums"
+    ),
     "leaky_relu": "curve curve_grad",
     "linear": "cublasGemmEx",
     "local_response_norm": "pick resize response_5 response_any response_grad_5 response_grad_any response_terms",

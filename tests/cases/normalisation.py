@@ -40,6 +40,7 @@ def norm_rows() -> None:
             tolerance=1e-4)  # fmt: skip
     row("batch_norm[offset]", lambda m, x: training(m, x + 100.0), normal(2, 2, 4, 4), tolerance=2e-3)
     rectifying_rows(training, evaluating)
+    row("batch_norm[large planes]", training, normal(2, 2, 9, 8), normal(2), normal(2), **LOOSE)
     row("batch_norm[empty batch]", training, normal(0, 3, 2), normal(3), normal(3))
 
 
@@ -86,6 +87,7 @@ def other_norm_rows() -> None:
         row(f"group_norm[{groups} groups, affine]",
             lambda m, x, w, b, g=groups: m.nn.functional.group_norm(x, g, w, b, 1e-2),
             normal(2, 4, 3), normal(4), normal(4), tolerance=1e-4)  # fmt: skip
+    functional("group_norm", "large planes", normal(2, 4, 9, 8), args=(2,), options=LOOSE)
     functional("group_norm", "vectors", normal(3, 6), args=(2,), options=LOOSE)
     functional("group_norm", "empty batch", normal(0, 4, 3), args=(2,))
     row("group_norm[weight only]", lambda m, x, w: m.nn.functional.group_norm(x, 2, w), normal(2, 4, 3), normal(4),
@@ -104,6 +106,7 @@ def other_norm_rows() -> None:
         tolerance=1e-4,  # PyTorch's second derivative fails for a bias without a weight
         reference=lambda x, b: torch.nn.functional.layer_norm(x, (5,)) + b)  # fmt: skip
     row("layer_norm[offset]", lambda m, x: m.nn.functional.layer_norm(x + 100.0, (16,)), normal(3, 16), tolerance=2e-3)
+    functional("layer_norm", "long rows", normal(2, 4200), args=((4200,),), options=LOOSE)
     for p in (0, 0.5, 1, 2, 3, float("inf"), float("-inf")):
         functional("normalize", f"p {p}", apart(3, 4, 2), p=p)
     functional("normalize", "negative axis", normal(3, 4), dim=-1)

@@ -39,6 +39,7 @@ def resize_rows() -> None:
             functional("interpolate", f"{mode}, {label}", normal(2, 2, 4, 5), options=options, **target, **kwargs)
         functional("interpolate", f"{mode}, empty batch", normal(0, 2, 4, 5), size=(8, 8), **kwargs)
         functional("interpolate", f"{mode}, from one pixel", normal(1, 2, 1, 1), size=(3, 2), **kwargs)
+    functional("interpolate", "area, wide", normal(1, 1, 1, 30000), size=(1, 2), mode="area")
     functional("upsample", "bilinear", normal(1, 2, 4, 5), size=(6, 3), mode="bilinear", align_corners=True)
     functional("upsample_nearest", "scale", normal(1, 2, 4, 5), scale_factor=2)
     functional("upsample_nearest", "size", normal(2, 1, 4, 5), args=((3, 8),))
