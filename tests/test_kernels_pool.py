@@ -92,6 +92,7 @@ def test_gather_and_scatter_are_adjoint(drawn, seed):
     y, gx = pool.gather(x, indices), pool.scatter(gy, indices, size)
     assert np.array_equal(y, reference.gather(x, indices))
     assert np.array_equal(gx, reference.scatter(gy, indices, size))
+    assert np.array_equal(gx, pool.scatter(gy, indices, size, geometry))
     assert np.vdot(y, gy) == np.vdot(x, gx)  # small integers: exact
 
 

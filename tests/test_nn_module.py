@@ -11,7 +11,7 @@ import torch
 
 import tinyseg as ts
 from tinyseg import nn
-from tinyseg.errors import ArgumentError, BoundsError, CheckpointError, DTypeError, GraphError
+from tinyseg.errors import ArgumentError, BoundsError, CheckpointError, DeviceError, DTypeError, GraphError
 
 
 def build(n, tensor):
@@ -202,6 +202,10 @@ def test_to_keeps_the_parameters_and_moves_their_gradients():
     assert net.to("cpu", ts.float64).float().cpu().top.dtype == ts.float32
     with pytest.raises(DTypeError, match="floating-point"):
         net.to(ts.int64)
+    with pytest.raises(DTypeError, match=r"Module\.to: 'gpu' is not an element type"):
+        net.to("gpu")
+    with pytest.raises(DeviceError, match="device: expected 'cpu', 'cuda', 'cuda:N' or 'emulated', got 'gpu'"):
+        net.to(device="gpu")
 
 
 def test_to_is_seen_by_a_graph_of_the_old_type():

@@ -152,6 +152,8 @@ MISTAKES = {  # what is called, the class of error, what the message says
         DTypeError,
         "cross_entropy: target must be integer classes, got bool",
     ),
+    "integer logits": (lambda: F.cross_entropy(LOGITS.long(), TARGET), DTypeError, "cross_entropy: input must be of a"),
+    "integer logits'": (lambda: F.nll_loss(LOGITS.long(), TARGET), DTypeError, "nll_loss: input must be of a floating"),
     "probabilities": (
         lambda: F.cross_entropy(LOGITS, TARGET.float()),
         ShapeError,
@@ -380,6 +382,11 @@ MISTAKES = {  # what is called, the class of error, what the message says
         lambda: F.focal_loss(LOGITS, TARGET, gamma=-1),
         ArgumentError,
         "focal_loss: gamma must be at least",
+    ),
+    "focal logits": (
+        lambda: F.focal_loss(LOGITS.long(), TARGET),
+        DTypeError,
+        "focal_loss: input must be of a",
     ),
     "focal alpha": (
         lambda: F.sigmoid_focal_loss(X2, X2, alpha=2.0),

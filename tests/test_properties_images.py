@@ -49,6 +49,15 @@ def test_convolution_is_a_product_with_the_unfolded_image(drawn, seed):
     np.testing.assert_allclose(y.data.reshape(-1), F.conv2d(x, w, **kwargs).data.reshape(-1), atol=1e-12)
 
 
+@given(SMALL, SMALL, st.tuples(SMALL, SMALL), st.tuples(SMALL, SMALL), SEEDS)
+def test_a_transposed_convolution_is_one_of_the_image_with_zeros_inserted(h, w, stride, window, seed):
+    x, weight = randn(seed, 2, 3, h, w), randn(seed + 1, 3, 2, *window)
+    spaced = F.zero_insert(x, stride)
+    y = F.conv2d(spaced, weight.transpose(0, 1).flip((2, 3)), padding=tuple(k - 1 for k in window))
+    np.testing.assert_allclose(y.data, F.conv_transpose2d(x, weight, stride=stride).data, atol=1e-12)
+    adjoint_pair(lambda t: F.zero_insert(t, stride), x, seed)
+
+
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 6), st.integers(0, 6), SEEDS)
 def test_adaptive_pooling(h, w, oh, ow, seed):
     values = np.random.default_rng(seed).permutation(2 * h * w).reshape(1, 2, h, w).astype(np.float64)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import tinyseg as ts
+from tinyseg.cli import run
 from tinyseg.errors import AnomalyError, ArgumentError, CheckpointError
 from tinyseg.train import recipes
 from tinyseg.train.precision import PRECISIONS, Precision
@@ -23,7 +24,8 @@ def weights(trainer):
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_every_precision_trains(precision, tmp_path):
-    trainer = recipes.start_unet(recipe(precision=precision), tmp_path / "run")
+    device = "emulated" if precision == "tf32" else "cpu"
+    trainer = recipes.start_unet(recipe(precision=precision, device=device), tmp_path / "run")
     before = weights(trainer)
     assert trainer.run().finished
     after = weights(trainer)
@@ -31,6 +33,30 @@ def test_every_precision_trains(precision, tmp_path):
     assert all(t.dtype in (np.float32, np.int64) for t in trainer.model.state_dict().values())
     assert not ts.is_autocast_enabled()
     assert not ts.backends.allow_tf32
+
+
+NO_DEVICE = "device: expected 'cpu', 'cuda', 'cuda:N' or 'emulated', got 'gpu'"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ["--precision", "tf32"],
+            "train: --precision tf32 is a GPU's: choose float32, or --device cuda",
+        ),
+        (["--device", "gpu"], NO_DEVICE),
+        (
+            ["--device", "gpu", "--precision", "tf32"],
+            NO_DEVICE,
+        ),
+    ],
+)
+def test_a_device_that_cannot_be_is_told_in_one_line(options, message, tmp_path, capsys):
+    small = ["--size", "16", "--samples", "8", "--width", "2", "--batch", "2", "--steps", "1"]
+    assert run(["train", "unet", "--out", str(tmp_path / "run"), *small, *options]) == 2
+    assert capsys.readouterr().err == f"tinyseg: error: {message}\n"
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_run_in_float16_resumes_to_the_same_bits(tmp_path):

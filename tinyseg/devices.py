@@ -128,8 +128,8 @@ def is_on(array: Array, place: Any) -> bool:
 def to_device(array: Array, place: Any) -> Array:
     """The array on the device `place` (None: where it is); itself if it is there already.
 
-    A copy to a GPU goes through pinned memory, on the current stream, and nobody waits for it (CuPy's `asarray`): the
-    next batch travels while the kernels of the last one run. A copy from a GPU waits.
+    A copy to a GPU goes through pinned memory, on the current stream, and the host does not wait for it (CuPy's
+    `asarray`; PyTorch's `pin_memory` with `non_blocking`): it queues up behind the kernels. A copy from a GPU waits.
     **Raises** DeviceError for a device that does not exist here.
     """
     if is_on(array, place):

@@ -19,7 +19,7 @@ __device__ __forceinline__ Aside& aside(TYPE* tile, int row) {
     return *reinterpret_cast<Aside*>(tile + row * PITCH + WIDTH);
 }
 
-// budget: 128 threads, 192 registers, 101376 bytes
+// budget: 128 threads, 192 registers, 0 + 101376 bytes
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     flash_grad_queries(const TYPE* __restrict__ gy, const TYPE* __restrict__ q, const TYPE* __restrict__ k,
                        const TYPE* __restrict__ v, const float* __restrict__ top, const float* __restrict__ total,
@@ -87,7 +87,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     }
 }
 
-// budget: 128 threads, 248 registers, 101376 bytes
+// budget: 128 threads, 248 registers, 0 + 101376 bytes
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     flash_grad_keys(const TYPE* __restrict__ gy, const TYPE* __restrict__ q, const TYPE* __restrict__ k,
                     const TYPE* __restrict__ v, const float* __restrict__ top, const float* __restrict__ total,

@@ -54,7 +54,9 @@ def output_size(size: Pair, kernel_size: Pair, geometry: ConvGeometry) -> Pair:
 def algorithms(geometry: ConvGeometry, shape: tuple[int, ...], like: Any = None) -> list[str]:
     """The versions that apply to a weight of `shape` (O, C/G, KH, KW), for `kernels.use`; slowest first.
 
-    They are those for arrays like `like`, on its device and of its type; without it, those on the CPU.
+    They are those for arrays like `like`, on its device and of its type; without it, those on the CPU. On a GPU
+    "tensor" takes float32 only where `kernels.use` allows TF32, and images that are too large for a version go to
+    another.
     """
     if like is None or type(like) is np.ndarray:
         from .cpu import ALGORITHMS

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from ..launch import empty, kernel
-from . import ConvGeometry, Pair
-from .cuda_shape import THREADS, Conv, conv, pixel_grid
+from . import ConvGeometry, Pair, cuda_parts
+from .cuda_shape import BITS, THREADS, Conv, conv, pixel_grid
 
-__all__ = ["applies", "forward", "grad_input", "grad_weight"]
+__all__ = ["applies", "fits", "forward", "grad_input", "grad_weight"]
 
 Array = Any
 ROWS, DEPTHWISE_ROWS = 4, 8  # pixels of a thread, as in direct.cu and depthwise.cu
@@ -26,6 +26,15 @@ PARTS = 128  # of a sum, at most
 def applies(geometry: ConvGeometry, weight_shape: tuple[int, ...], dtype: np.dtype) -> bool:
     """To every convolution."""
     return True
+
+
+def fits(s: Conv) -> bool:
+    """Pixels of a plane, the weight and planes are counted with 32 bits; a thread's count may go beyond the last plane.
+
+    Such a plane is 4 GB, of a half type.
+    """
+    planes, pixels = s.N * max(s.C, s.O), max(s.H * s.W, s.OH * s.OW)
+    return max(2 * planes, pixels, s.O * (s.C // s.groups) * s.KH * s.KW) < BITS
 
 
 def forward(x: Array, w: Array, bias: Array | None, relu: bool, geometry: ConvGeometry) -> Array:
@@ -58,7 +67,6 @@ def _is_unrolled(s: Conv, stride: int) -> bool:
 
 
 def _depthwise(s: Conv, x: Array, w: Array, bias: Array | None, y: Array, turned: bool, relu: bool) -> None:
-    _check_planes(s)
     pixels, planes = -(-s.OH // DEPTHWISE_ROWS) * s.OW, s.N * s.C
     _, (across, down) = pixel_grid(pixels, planes)
     tiles = -(-pixels // across)
@@ -70,18 +78,12 @@ def _correlate(
     name: str, s: Conv, x: Array, w: Array, bias: Array | None, y: Array, every: int, more: tuple[Any, ...]
 ) -> None:
     """Threads for strips of ROWS pixels, `every` apart, of so many channels."""
-    _check_planes(s)
     outputs, (height, width) = y.shape[1] // s.groups, y.shape[2:]
     channels = 1 if outputs == 1 else 4
     strips = -(-height // (every * ROWS)) * every
     tasks = s.N * s.groups * -(-outputs // channels)
     grid, block = pixel_grid(strips * width, tasks)
     kernel("conv2d/direct.cu", name, y, OUTPUTS=channels)(grid, block, (x, w, bias, y, s, tasks, *more))
-
-
-def _check_planes(s: Conv) -> None:
-    """Within a plane, which is 8 GB then, the kernels count in 32 bits."""
-    assert max(s.H * s.W, s.OH * s.OW) < 2**31, s
 
 
 def grad_weight(x: Array, gy: Array, geometry: ConvGeometry, kernel_size: Pair) -> Array:
@@ -91,9 +93,8 @@ def grad_weight(x: Array, gy: Array, geometry: ConvGeometry, kernel_size: Pair) 
     blocks, pixels = s.O * (s.C // s.groups) * -(-s.KH * s.KW // TAPS), s.N * s.OH * s.OW
     # Each thread has some pixels to walk through, or the sum within the block would take longer.
     count = max(1, min(FILL // blocks, PARTS, pixels // (8 * THREADS)))
-    parts = empty((count, gw.size), x, np.float64 if x.dtype == np.float64 else np.float32)
+    parts = empty((count, *gw.shape), x, cuda_parts.wide(x))
     length = np.int64(-(-pixels // count))
     kernel("conv2d/direct_weight.cu", "direct_grad_weight", x)((blocks, count), (THREADS,), (x, gy, parts, s, length))
-    args = parts, gw, count, np.int64(gw.size)
-    kernel("conv2d/direct_weight.cu", "direct_sum", x)((-(-gw.size // THREADS),), (THREADS,), args)
+    cuda_parts.add(parts, gw)
     return gw

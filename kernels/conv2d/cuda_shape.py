@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 from . import ConvGeometry, Pair, output_size
 
-__all__ = ["Conv", "conv", "pixel_grid"]
+__all__ = ["BITS", "MOST", "Conv", "conv", "extent", "pixel_grid", "taps_apart"]
 
 THREADS = 256  # of a block that has a thread for each pixel
+BITS = 1 << 31  # no number is as large that a kernel counts with 32 bits, and its sign
+MOST = 60000  # groups and the like along y and z of a grid, which end at 65535: room for the parts of sums
 BLOCKS = 4096  # as many as keep the largest GPU busy to the end: it holds about a thousand
 
 
@@ -38,6 +41,17 @@ def conv(batch: int, channels: int, size: Pair, outputs: int, kernel_size: Pair,
     stride, ((top, _), (left, _)), dilation, groups = geometry
     windows = output_size(size, kernel_size, geometry)
     return Conv(batch, channels, *size, outputs, *kernel_size, *windows, *stride, top, left, *dilation, groups)
+
+
+def extent(c: Conv) -> int:
+    """The pixels of a plane with all around it that a window sees: no plane of x, of gy or of a copy has more."""
+    rows = max(c.H, c.OH * c.stride_h) + c.top + c.KH * c.dilation_h
+    return rows * (max(c.W, c.OW * c.stride_w) + c.left + c.KW * c.dilation_w)
+
+
+def taps_apart(c: Conv, every: Pair) -> Pair:
+    """How far apart the taps are that a pixel hears from, where only pixels `every` apart share theirs (`taps.cuh`)."""
+    return every[0] // math.gcd(every[0], c.dilation_h), every[1] // math.gcd(every[1], c.dilation_w)
 
 
 def pixel_grid(pixels: int, planes: int) -> tuple[Pair, Pair]:

@@ -6,45 +6,39 @@ an image, and around gy, are multiplied as well: beside them a weight that is no
 
 from __future__ import annotations
 
-import functools
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from .. import allow_tf32
+from ..backend import HALF_TYPES
 from ..launch import empty, kernel
-from . import ConvGeometry, Pair
-from .cuda_shape import Conv, conv
+from . import ConvGeometry, Pair, cuda_parts
+from .cuda_parts import Tile
+from .cuda_shape import BITS, Conv, conv, extent, taps_apart
 
-__all__ = ["applies", "forward", "grad_input", "grad_weight"]
+__all__ = ["applies", "fits", "forward", "grad_input", "grad_weight"]
 
 LAYOUT, PRODUCT, WEIGHT = "conv2d/layout.cu", "conv2d/tensor.cu", "conv2d/tensor_weight.cu"
-LAYOUT_THREADS, SUM_THREADS = 256, 256
-MULTIPROCESSORS = 132  # of an H100; not of the GPU at hand, as bits must not depend on that
-
-
-class Tile(NamedTuple):
-    """The part of a matrix that a block computes, and how well it does it."""
-
-    m: int
-    n: int
-    threads: int
-    resident: int  # blocks on a multiprocessor at once
-    cost: float  # of a multiplication, for what is read from caches and shared memory to make it
-
-    @property
-    def shared(self) -> int:
-        """Bytes of shared memory: four slabs, each 64 bytes of K."""
-        return 4 * 64 * (self.m + self.n)
-
-
+LAYOUT_THREADS = 256
+SLAB = 64  # bytes of K in a step
 TILES = Tile(128, 256, 256, 1, 1.0), Tile(64, 256, 128, 2, 1.3), Tile(64, 64, 128, 4, 2.3)
 
 Array = Any
 
 
 def applies(geometry: ConvGeometry, weight_shape: tuple[int, ...], dtype: Any) -> bool:
-    """Whether these kernels take the convolution: every geometry, in float32 (as TF32), float16 and bfloat16."""
-    return dtype.name in ("float32", "float16", "bfloat16")
+    """To every convolution in a half type, and in float32 where `kernels.use(allow_tf32=True)` permits."""
+    return dtype in HALF_TYPES or (dtype == np.float32 and allow_tf32())
+
+
+def fits(s: Conv) -> bool:
+    """Blocks, and the chunks of the copies of a group and of the weight, are counted with 32 bits."""
+    channels, pixels = max(s.C, s.O) // s.groups, extent(s)
+    chunks, windows = -(-channels // 4), max(s.H * s.W, s.OH * s.OW)  # chunks of float32: the most
+    turned = s.groups * s.N * -(-pixels // 64) * -(-chunks // 8)
+    made = s.groups * s.stride_h * s.stride_w * cuda_parts.tiles_of(TILES[-1], channels, s.N * windows)
+    return max(s.N * pixels * chunks, turned, made, 4 * s.O * s.KH * s.KW * chunks) < BITS
 
 
 def forward(x: Array, w: Array, bias: Array | None, relu: bool, geometry: ConvGeometry) -> Array:
@@ -78,15 +72,14 @@ def grad_weight(x: Array, gy: Array, geometry: ConvGeometry, kernel_size: Pair) 
         return gw
     c, grid, x_copy = _copy_input(x, c)
     gy_copy = _copy_images(gy, c.groups, Grid(c.OH, c.OW, 0, 0), (1, 1))
-    rows, columns = c.O // c.groups, c.KH * c.KW * _padded(c.C // c.groups, x)
-    tile = _tile(rows, columns, 4 * MULTIPROCESSORS)  # as many as it takes: pixels are shared out
-    tiles = c.groups * _tiles(rows, columns, tile)
-    splits = _splits(tiles, c.N * c.OH * c.OW * x.itemsize // 64, tile)
-    parts = empty((splits, c.O, columns), x, np.float32)
+    rows, pitch, taps = c.O // c.groups, _padded(c.C // c.groups, x), c.KH * c.KW
+    steps = -(-c.N * c.OH * c.OW * x.itemsize // SLAB)
+    tile, splits = cuda_parts.plan(TILES, rows, taps * pitch, c.groups, steps)
+    blocks = c.groups * cuda_parts.tiles_of(tile, rows, taps * pitch) * splits
+    parts = empty((splits, c.O, taps, pitch), x, np.float32)
     product = kernel(WEIGHT, "tensor_weight", x, TILE_M=tile.m, TILE_N=tile.n)
-    product((tiles * splits,), (tile.threads,), (x_copy, gy_copy, parts, tuple(c), tuple(grid), splits), tile.shared)
-    add = kernel(WEIGHT, "tensor_weight_sum", x, TILE_M=tile.m, TILE_N=tile.n)
-    add((-(-gw.size // SUM_THREADS),), (SUM_THREADS,), (parts, gw, c.O, c.C // c.groups, c.KH * c.KW, splits))
+    product((blocks,), (tile.threads,), (x_copy, gy_copy, parts, tuple(c), tuple(grid), splits), _shared(tile))
+    cuda_parts.add_turned(parts, gw)
     return gw
 
 
@@ -163,36 +156,18 @@ def _multiply(
     channels, size = y.shape[1] // c.groups, y.shape[2:]
     pixels = c.N * -(-size[0] // stride[0]) * -(-size[1] // stride[1])  # of the largest phase
     phases = c.groups * stride[0] * stride[1]
-    tile = _tile(channels, pixels, phases)
-    blocks = phases * _tiles(channels, pixels, tile)
+    step = taps_apart(c, stride)
+    taps = -(-c.KH // step[0]) * -(-c.KW // step[1])  # of the phase with most
+    steps = -(-taps * x.shape[-1] * x.itemsize // SLAB)
+    tile, count = cuda_parts.plan(TILES, channels, pixels, phases, steps)
+    blocks, parts = phases * cuda_parts.tiles_of(tile, channels, pixels), cuda_parts.room(count, y)
     product = kernel(PRODUCT, "tensor", y, TILE_M=tile.m, TILE_N=tile.n)
-    product((blocks,), (tile.threads,), (x, w, bias, y, tuple(c), tuple(grid), adjoint, relu), tile.shared)
+    args = x, w, bias, y, parts, tuple(c), tuple(grid), adjoint, relu
+    product((blocks, count), (tile.threads,), args, _shared(tile))
+    if parts is not None:
+        cuda_parts.add(parts, y, bias, relu)
 
 
-def _tiles(m: int, n: int, tile: Tile) -> int:
-    return -(-m // tile.m) * -(-n // tile.n)
-
-
-@functools.cache
-def _tile(m: int, n: int, count: int) -> Tile:
-    """The tile with which `count` products of m x n are soonest done.
-
-    A multiprocessor is done with its blocks one after another, but a few of them alone do not use all of it.
-    """
-
-    def time(tile: Tile) -> float:
-        blocks = -(-count * _tiles(m, n, tile) // MULTIPROCESSORS)
-        return max(blocks, 0.6 * tile.resident) * tile.m * tile.n * tile.cost
-
-    return min(TILES, key=time)
-
-
-@functools.cache
-def _splits(tiles: int, slabs: int, tile: Tile) -> int:
-    """Into how many parts to cut the `slabs` of each of `tiles` tiles, so that the last blocks do not run alone.
-
-    A block costs its slabs, and about 16 more to write its sums and have them added up.
-    """
-    together = MULTIPROCESSORS * tile.resident
-    most = max(1, min(slabs, -(-4 * together // tiles)))
-    return min(range(1, most + 1), key=lambda s: -(-tiles * s // together) * (-(-slabs // s) + 16))
+def _shared(tile: Tile) -> int:
+    """Bytes of shared memory: a ring of four slabs."""
+    return 4 * SLAB * (tile.m + tile.n)

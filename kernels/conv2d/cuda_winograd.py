@@ -1,4 +1,4 @@
-"""Version 5, Winograd's F(4x4, 3x3), and with pixels = 2 F(2x2, 3x3): `winograd.cu` and `winograd_product.cu`.
+"""Winograd's F(m x m, 3x3) for m = 2 and m = 4 (`pixels`): `winograd.cu` and `winograd_product.cu`.
 
     values_of_windows   w → windows ((m+2)², C, O)                 36 multiplications for 16 pixels
     values_of_tiles     x → values ((m+2)², C, tiles)              where the plain sum has 144, with m = 4
@@ -20,8 +20,9 @@ import numpy as np
 
 from ..launch import empty, kernel
 from . import ConvGeometry, Pair, output_size
+from .cuda_shape import BITS, MOST, Conv
 
-__all__ = ["applies", "forward", "grad_input", "grad_weight"]
+__all__ = ["applies", "fits", "forward", "grad_input", "grad_weight", "pays"]
 
 Array = Any
 
@@ -29,6 +30,7 @@ TRANSFORMS, PRODUCT = "conv2d/winograd.cu", "conv2d/winograd_product.cu"
 LANES, DEPTH = 32, 8  # tiles of a block; channels of a slab
 PLANES = 4  # planes that a block takes, with the places of its tiles found once
 CACHE, MEMORY = 32 << 20, 512 << 20  # bytes of values and sums: as much as an H100's L2 keeps (50 MB), and at most
+LEAST_WINDOWS = 1024
 LEAST_TILES = 2048  # that fill a GPU
 BLOCKS = 512  # of the weight's products that do so
 LEAST_SHARE = 128  # tiles in each of their sums
@@ -57,21 +59,34 @@ def applies(geometry: ConvGeometry, weight_shape: tuple[int, ...], dtype: Any) -
     return plain and tuple(weight_shape[2:]) == (3, 3) and np.dtype(dtype).name in ("float32", "float16", "bfloat16")
 
 
-def forward(x: Array, w: Array, bias: Array | None, relu: bool, geometry: ConvGeometry, pixels: int = 4) -> Array:
+def fits(pixels: int, s: Conv) -> bool:
+    """Tiles are counted with 32 bits, and a block may go beyond; blocks along y take 8 channels each."""
+    planes = ((s.H, s.W), (s.OH, s.OW))
+    tiles = s.N * max(_blocks(height, pixels) * _blocks(width, pixels) for height, width in planes)
+    return 2 * tiles < BITS and max(s.C, s.O) <= DEPTH * MOST
+
+
+def pays(pixels: int, channels: int, outputs: int, windows: int) -> bool:
+    """Whether it saves enough products: it writes and reads more numbers for each one of x and of y, and each of them
+    costs as much time as some 36 products. Few windows do not fill the GPU."""
+    values = (pixels + 2) ** 2 / pixels**2  # of a pixel: as many products, where the plain sum has 9
+    saved, moved = (9 - values) * channels * outputs, 2 * values * (channels + outputs)
+    return windows >= LEAST_WINDOWS and saved >= 36 * moved
+
+
+def forward(x: Array, w: Array, bias: Array | None, relu: bool, geometry: ConvGeometry, pixels: int) -> Array:
     """See `kernels.conv2d.forward`."""
     (top, _), (left, _) = geometry.padding
     return _correlate(x, w, bias, relu, (top, left), output_size(x.shape[2:], (3, 3), geometry), False, pixels)
 
 
-def grad_input(
-    gy: Array, w: Array, bias: Array | None, geometry: ConvGeometry, input_size: Pair, pixels: int = 4
-) -> Array:
+def grad_input(gy: Array, w: Array, bias: Array | None, geometry: ConvGeometry, input_size: Pair, pixels: int) -> Array:
     """See `kernels.conv2d.grad_input`."""
     (top, _), (left, _) = geometry.padding
     return _correlate(gy, w, bias, False, (2 - top, 2 - left), input_size, True, pixels)
 
 
-def grad_weight(x: Array, gy: Array, geometry: ConvGeometry, kernel_size: Pair, pixels: int = 4) -> Array:
+def grad_weight(x: Array, gy: Array, geometry: ConvGeometry, kernel_size: Pair, pixels: int) -> Array:
     """See `kernels.conv2d.grad_weight`."""
     assert tuple(kernel_size) == (3, 3), kernel_size
     (top, _), (left, _) = geometry.padding
@@ -131,7 +146,6 @@ def _tiles(shape: tuple[int, ...], size: Pair, corner: Pair, pixels: int) -> Til
     """All the tiles over images of `shape` that give `size` pixels each."""
     batch, planes, height, width = shape
     down, across = _blocks(size[0], pixels), _blocks(size[1], pixels)
-    assert batch * down * across < 1 << 30, (batch, down, across)  # counted in 32 bits, and a block may go beyond
     return Tiles(planes, height, width, *corner, down, across, 0, batch * down * across, 0, 0)
 
 

@@ -30,6 +30,45 @@ struct Side {
     int channels, height, width;
 };
 
+// What a thread adds up: ROWS pixels of OUTPUTS channels, of which number `last` is the last one that there is.
+struct Sums {
+    Wide at[OUTPUTS][ROWS] = {};
+    int last;
+
+    // One channel: x's plane and where its filters begin, `apart` from one output to the next.
+    __device__ __forceinline__ void add(const TYPE* plane, const TYPE* filter, int apart, const Side& from,
+                                        const Conv& s, const Axis& down, const Axis& right) {
+        for (int p = down.first, h = down.at; p < s.KH; p += down.step, h += down.ahead)
+            for (int q = right.first, v = right.at; q < s.KW; q += right.step, v += right.ahead) {
+                if (!inside(v, from.width)) continue;
+                Wide weight[OUTPUTS];
+#pragma unroll
+                for (int k = 0; k < OUTPUTS; ++k) weight[k] = filter[min(k, last) * apart + p * s.KW + q];
+#pragma unroll
+                for (int r = 0; r < ROWS; ++r) {
+                    if (!inside(h + r * down.rise, from.height)) continue;
+                    const Wide value = plane[(h + r * down.rise) * from.width + v];
+#pragma unroll
+                    for (int k = 0; k < OUTPUTS; ++k) at[k][r] += weight[k] * value;
+                }
+            }
+    }
+    // To `rows` pixels of y, `next_row` apart; channels are `next_channel` apart. The bias is that of the first one.
+    __device__ __forceinline__ void store(TYPE* y, const TYPE* bias, Offset next_channel, int next_row, int rows,
+                                          bool relu) const {
+#pragma unroll
+        for (int k = 0; k < OUTPUTS; ++k) {
+            if (k > last) break;
+            const Wide shift = bias ? Wide(bias[k]) : Wide(0);
+#pragma unroll
+            for (int r = 0; r < ROWS; ++r) {
+                const Wide value = at[k][r] + shift;
+                if (r < rows) y[k * next_channel + r * next_row] = TYPE(relu && value < 0 ? Wide(0) : value);
+            }
+        }
+    }
+};
+
 // For the adjoint x is gy and y is gx: the sides trade places, and so do the first two axes of w. `tasks` are the
 // bunches of OUTPUTS channels in all groups and images.
 template <bool adjoint>
@@ -53,41 +92,20 @@ __device__ __forceinline__ void correlate(const TYPE* __restrict__ x, const TYPE
     const int bunches = (onto.channels + OUTPUTS - 1) / OUTPUTS;
     for (int task = blockIdx.y * blockDim.y + threadIdx.y; task < tasks; task += gridDim.y * blockDim.y) {
         const int group = task / bunches, first = task % bunches * OUTPUTS;  // the group counts on from image to image
-        const int last = onto.channels - 1 - first;
         const TYPE* plane = x + Offset(group) * from.channels * (from.height * from.width);
         const TYPE* filter = w + Offset(group % s.groups) * onto.channels * (from.channels * taps) + first * to_output;
-        Wide sum[OUTPUTS][ROWS] = {};
+        Sums sums;
+        sums.last = onto.channels - 1 - first;
         for (int c = 0; c < from.channels; ++c, filter += to_channel, plane += from.height * from.width)
-            for (int p = down.first, h = down.at; p < s.KH; p += down.step, h += down.ahead)
-                for (int q = right.first, v = right.at; q < s.KW; q += right.step, v += right.ahead) {
-                    if (!inside(v, from.width)) continue;
-                    Wide weight[OUTPUTS];
-#pragma unroll
-                    for (int k = 0; k < OUTPUTS; ++k) weight[k] = filter[min(k, last) * to_output + p * s.KW + q];
-#pragma unroll
-                    for (int r = 0; r < ROWS; ++r) {
-                        if (!inside(h + r * down.rise, from.height)) continue;
-                        const Wide value = plane[(h + r * down.rise) * from.width + v];
-#pragma unroll
-                        for (int k = 0; k < OUTPUTS; ++k) sum[k][r] += weight[k] * value;
-                    }
-                }
-#pragma unroll
-        for (int k = 0; k < OUTPUTS; ++k) {
-            if (k > last) break;
-            const Wide shift = bias ? Wide(bias[group % s.groups * onto.channels + first + k]) : Wide(0);
-            TYPE* pixel = y + (Offset(group) * onto.channels + first + k) * (onto.height * onto.width) + column;
-#pragma unroll
-            for (int r = 0; r < ROWS; ++r) {
-                const Wide value = sum[k][r] + shift;
-                if (row + r * every < onto.height)
-                    pixel[(row + r * every) * onto.width] = TYPE(relu && value < 0 ? Wide(0) : value);
-            }
-        }
+            sums.add(plane, filter, to_output, from, s, down, right);
+        TYPE* pixel = y + (Offset(group) * onto.channels + first) * (onto.height * onto.width);
+        pixel += row * onto.width + column;
+        sums.store(pixel, bias ? bias + group % s.groups * onto.channels + first : nullptr, onto.height * onto.width,
+                   every * onto.width, (onto.height - row + every - 1) / every, relu);
     }
 }
 
-// budget: 256 threads, 88 registers, 0 bytes
+// budget: 256 threads, 80 registers, 0 bytes
 extern "C" __global__ void __launch_bounds__(THREADS, RESIDENT)
     direct_forward(const TYPE* __restrict__ x, const TYPE* __restrict__ w, const TYPE* __restrict__ bias,
                    TYPE* __restrict__ y, Conv s, int tasks, bool relu) {

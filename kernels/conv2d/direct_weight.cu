@@ -7,8 +7,7 @@
 // threads see the same pixels of x, and find them in the first-level cache. Then the block adds up, and writes one row
 // of `parts`.
 //
-// There are as many parts as keep the device busy, and a second kernel adds them in their order: the same bits every
-// time.
+// There are as many parts as keep the device busy, and parts.cu adds them up.
 // nvrtc: TYPE=float,double,float16,bfloat16
 #include "half.cuh"
 #include "reduce.cuh"
@@ -74,15 +73,4 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     Wide all = 0;
     for (int warp = 0; warp < THREADS / WARP; ++warp) all += room[warp][t];
     parts[(Offset(blockIdx.y) * s.O * channels + pair) * taps + first + t] = all;
-}
-
-// gw = the sum of the parts: a thread for each of its `weights` numbers.
-// budget: 256 threads, 56 registers, 0 bytes
-extern "C" __global__ void __launch_bounds__(THREADS)
-    direct_sum(const Wide* __restrict__ parts, TYPE* __restrict__ gw, int count, Offset weights) {
-    const Offset i = Offset(blockIdx.x) * blockDim.x + threadIdx.x;
-    if (i >= weights) return;
-    Wide sum = 0;
-    for (int part = 0; part < count; ++part) sum += parts[part * weights + i];
-    gw[i] = TYPE(sum);
 }

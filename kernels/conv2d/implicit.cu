@@ -10,6 +10,9 @@
 // the others from other taps: each of these stride_h stride_w phases is a product of its own, without zeros in between,
 // and all are in one launch.
 //
+// Where there are few tiles, several blocks share the steps of each: they write their sums to `parts`, without a bias,
+// and parts.cu adds them up.
+//
 // What depends on k alone is worked out beforehand, by `implicit_pack`: A in the order in which blocks read it, filled
 // up with zeros to whole tiles, and for each row of B how far from the pixel's window it is read, and through which
 // tap. So the loop over k divides nothing, and whether a number lies inside x is one instruction: a bit for each row
@@ -138,39 +141,52 @@ __device__ __forceinline__ unsigned bits_outside(const Product& product, const S
     return outside;
 }
 
-struct Target { TYPE* y; int rows; };  // where a column of sums is written; waits in shared memory, not in registers
+struct Target { Offset at; int rows; };  // where a column of sums is written; waits in shared memory, not in registers
 
-// One tile of one product. blockIdx.x counts tiles of M, then those of pixels, so that blocks that run at the same time
-// read the same part of x; blockIdx.y groups and blockIdx.z phases.
+// The sums of this thread's column down to row `last`, no less than `least`.
+template <class T>
+__device__ __forceinline__ void write(const Block& tile, Block::Memory& memory, T* to, int last, int next_row,
+                                      float least) {
+    tile.each(memory, [&](int row, float sum) {
+        if (row < last) to[row * next_row] = T(sum < least ? least : sum);  // NaN stays NaN
+    });
+}
+
+// One tile of one product, or a part of its sums. blockIdx.x counts tiles of M, then those of pixels, so that blocks
+// that run at the same time read the same part of x; blockIdx.y groups; blockIdx.z phases, then parts.
 // budget: 256 threads, 128 registers, 18944 bytes
 extern "C" __global__ void __launch_bounds__(Block::THREADS, 512 / Block::THREADS)
     implicit(const TYPE* __restrict__ x, const float* __restrict__ packed, const int4* __restrict__ table,
-             const TYPE* __restrict__ bias, TYPE* __restrict__ y, Conv s, Side from, Side to, bool adjoint, bool relu,
-             int depth, int width) {
+             const TYPE* __restrict__ bias, TYPE* __restrict__ y, float* __restrict__ parts, Conv s, Side from, Side to,
+             bool adjoint, bool relu, int depth, int width) {
     __shared__ Block::Memory memory;
     __shared__ Target targets[Block::N];
     const int t = threadIdx.x, tiles = width / ROWS, first = blockIdx.x % tiles * ROWS, group = blockIdx.y;
-    const int phases_right = adjoint ? s.stride_w : 1, first_h = blockIdx.z / phases_right;
-    const int first_w = blockIdx.z % phases_right;
+    const int phases_right = adjoint ? s.stride_w : 1, phases = adjoint ? s.stride_h * s.stride_w : 1;
+    const int phase = blockIdx.z % phases, first_h = phase / phases_right, first_w = phase % phases_right;
+    const int part = blockIdx.z / phases, count = gridDim.z / phases;
     const Product product(s, from, adjoint, first_h, first_w);
     const Pixel pixel(product, to, s.N, first_h, first_w, blockIdx.x / tiles * Block::N + t % Block::N);
     const Offset plane = Offset(pixel.n) * s.groups + group;
     if (t < Block::N) {
         const int h = first_h + pixel.i * product.down.every, w = first_w + pixel.j * product.right.every;
-        y += plane * (to.channels * to.h * to.w) + (first * to.h + h) * to.w + w;
-        targets[t] = {y, pixel.real ? to.channels - first : 0};
+        const Offset planes = part * Offset(s.N) * s.groups + plane;
+        const int pixel_of_y = (first * to.h + h) * to.w + w;
+        targets[t] = {planes * (to.channels * to.h * to.w) + pixel_of_y, pixel.real ? to.channels - first : 0};
     }
     const int h = product.down.at + pixel.i * product.down.rise, w = product.right.at + pixel.j * product.right.rise;
     const unsigned outside = pixel.real && product.depth ? bits_outside(product, from, h, w) : ~0u;
     x = settled(x + plane * (from.channels * from.h * from.w) + (h * from.w + w));
-    int a_at = ((product.slot * s.groups + group) * depth + t / Load::QUADS) * width + first + t % Load::QUADS * 4;
-    int b_at = (product.slot * depth + t / Block::N * Load::COUNT) / 2;
+    const int all = (product.depth + DEPTH - 1) / DEPTH, each = (all + count - 1) / count;  // steps
+    const int begin = min(part * each, all), k = begin * DEPTH;
+    int a_at = ((product.slot * s.groups + group) * depth + k + t / Load::QUADS) * width + first + t % Load::QUADS * 4;
+    int b_at = (product.slot * depth + k + t / Block::N * Load::COUNT) / 2;
 
     Block tile([&](int row) {
-        return bias && first + row < to.channels ? float(bias[group * to.channels + first + row]) : 0.0f;
+        return bias && !parts && first + row < to.channels ? float(bias[group * to.channels + first + row]) : 0.0f;
     });
     Load load;
-    int steps = (product.depth + DEPTH - 1) / DEPTH;
+    int steps = min(each, all - begin);
     load.fetch(packed + a_at, table + b_at, x, outside);
     load.keep(memory);
     load.turn(Block::STEP);
@@ -184,10 +200,9 @@ extern "C" __global__ void __launch_bounds__(Block::THREADS, 512 / Block::THREAD
         tile.turn(turn), load.turn(-turn);
         __syncthreads();
     }
-    y = targets[t % Block::N].y;
+    const Offset at = targets[t % Block::N].at;
     const int last = targets[t % Block::N].rows, next_row = to.h * to.w;
-    const float least = relu ? 0.0f : -__int_as_float(0x7f800000);  // NaN stays NaN
-    tile.each(memory, [&](int row, float sum) {
-        if (row < last) y[row * next_row] = TYPE(sum < least ? least : sum);
-    });
+    const float lowest = -__int_as_float(0x7f800000);
+    if (parts) write(tile, memory, parts + at, last, next_row, lowest);
+    else write(tile, memory, y + at, last, next_row, relu ? 0.0f : lowest);
 }

@@ -3,8 +3,8 @@
 //     gw[o, tap] = sum_k A[k][o] B[k][tap],     k = (n, i, j),  tap = (c, p, q)
 //     A[k][o] = gy[n, o, i, j],    B[k][tap] = x[n, c, i stride_h - top + p dilation_h, j stride_w - ...]
 //
-// There are many pixels k, and few sums: a block takes a tile of gw and a part of the pixels, and `implicit_sum` adds
-// up the parts, always in the same order. Pixels lie side by side in memory but one above the other in a step: eight
+// There are many pixels k, and few sums: a block takes a tile of gw and a part of the pixels, and parts.cu adds up the
+// parts. Pixels lie side by side in memory but one above the other in a step: eight
 // neighbouring threads read 8 pixels in a row, 32 bytes, and write them down a column.
 //
 // A thread takes every eighth pixel, and walks there without dividing. What depends on the row or the column of the
@@ -130,16 +130,4 @@ extern "C" __global__ void __launch_bounds__(Block::THREADS, 512 / Block::THREAD
     tile.each(memory, [&](int row, float sum) {
         if (row < last) parts[row * columns] = sum;
     });
-}
-
-// gw = the sum of its parts
-// budget: 256 threads, 40 registers, 0 bytes
-extern "C" __global__ void __launch_bounds__(256)
-    implicit_sum(const float* __restrict__ parts, TYPE* __restrict__ gw, int count, Offset size) {
-    const Offset i = Offset(blockIdx.x) * blockDim.x + threadIdx.x;
-    if (i >= size) return;
-    float sum = 0;
-#pragma unroll 16  // loads that are under way at the same time
-    for (int part = 0; part < count; ++part) sum += parts[part * size + i];
-    gw[i] = TYPE(sum);
 }

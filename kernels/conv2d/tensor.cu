@@ -7,6 +7,8 @@
 //
 // The adjoint is the same sum with gy for x. At stride s a pixel hears from every s-th tap only, and pixels s apart
 // hear from the same ones: such a phase is a convolution of its own, of stride 1, with its taps and its pixels.
+//
+// Where there are few tiles, blockIdx.y shares the slabs of each out over several blocks; parts.cu adds their sums up.
 // nvrtc: TYPE=float,float16,bfloat16 TILE_M=128,64 TILE_N=256; sm_80
 // nvrtc: TYPE=float,float16,bfloat16 TILE_M=64 TILE_N=64; sm_80
 #include "conv.cuh"
@@ -87,7 +89,7 @@ struct Walk {
 
     __device__ __forceinline__ void advance(int by) {
         chunk += by, w += by, x += by;
-        while (chunk >= chunks && !over()) {  // once, if a tap has that many chunks
+        while (chunk >= chunks && !over()) {  // once, if a tap has that many chunks; on to a part, once for each tap
             chunk -= chunks, w += w_tap, x += x_tap;
             if (++column == columns) column = 0, ++row, w += w_line, x += x_line;
         }
@@ -99,11 +101,15 @@ struct Gather {
     static constexpr int DOWN = THREADS / 4;
     int w_row[TILE_M / DOWN], x_row[TILE_N / DOWN];  // those rows, from the tile's first output channel and image on
     int place;                                       // of the first of them in a slab
+    int slabs;                                       // of this part
     Walk walk;
 
     __device__ Gather(const TYPE* x_copy, const TYPE* w_copy, const Task& task, const Conv& c, const Grid& grid)
         : place(AlongK::place(threadIdx.x / 4, threadIdx.x % 4)), walk(x_copy, w_copy, task, c, grid) {
-        walk.advance(int(threadIdx.x) % 4 - 4);  // as `fetch` goes on by 4 before it fetches
+        const int all = (walk.rows * walk.columns * walk.chunks + 3) / 4, each = (all + gridDim.y - 1) / gridDim.y;
+        const int first = min(int(blockIdx.y) * each, all);
+        slabs = min(each, all - first);
+        walk.advance(first * 4 + int(threadIdx.x) % 4 - 4);  // as `fetch` goes on by 4 before it fetches
         const int w_size = c.KH * c.KW * walk.chunks, x_size = grid.rows * grid.columns * walk.chunks;
 #pragma unroll
         for (int i = 0; i < TILE_M / DOWN; ++i)  // rows past the last channel, or image, repeat it
@@ -115,8 +121,6 @@ struct Gather {
             x_row[i] = min(pixel.image, c.N - task.image - 1) * x_size + (line * grid.columns + across) * walk.chunks;
         }
     }
-
-    __device__ __forceinline__ int slabs() const { return (walk.rows * walk.columns * walk.chunks + 3) / 4; }
 
     __device__ __forceinline__ void fetch(char* slab) {
         walk.advance(4);  // the branches first: then addresses and copies can stand between the mma
@@ -130,16 +134,20 @@ struct Gather {
     }
 };
 
-// The tile on its way out. Fragments are 8 bytes here and there; in shared memory they become lines of pixels. The tile
-// may be larger than the ring whose place it takes: then half of each warp's channels go first.
-struct Tile {
-    static constexpr int PARTS = TILE_M * TILE_N * sizeof(TYPE) > STAGES * AlongK::BYTES ? 2 : 1;
+// The tile on its way out, in the type of what is written. Fragments are 8 bytes here and there; in shared memory they
+// become lines of pixels. The tile may be larger than the ring whose place it takes: then half of each warp's channels
+// go first.
+template <class T> struct Tile {
+    static constexpr int PARTS = TILE_M * TILE_N * sizeof(T) > STAGES * AlongK::BYTES ? 2 : 1;
     static constexpr int EACH = WARP / PARTS, ROWS = TILE_M / PARTS;  // channels of a warp, and of all, in a part
-    TYPE* values;
+    T* values;
 
     // Columns change places by eights, so that the 8 rows of a warp's fragments lie in different banks.
-    __device__ __forceinline__ TYPE* at(int row, int column) const {
+    __device__ __forceinline__ T* at(int row, int column) const {
         return values + row * TILE_N + (column ^ row % 8 * 8);
+    }
+    static __device__ __forceinline__ int channel(int part, int row) {  // of the tile's, which stands in this row
+        return row / EACH * WARP + part * EACH + row % EACH;
     }
 
     // sums + bias, with `relu` no less than 0
@@ -150,57 +158,63 @@ struct Tile {
             const float b = bias == nullptr ? 0.0f : float(bias[task.group * task.outputs + channel]);
             first += b, second += b;
             if (relu) first = first < 0 ? 0 : first, second = second < 0 ? 0 : second;  // NaN stays
-            const Pack<TYPE, 2> pair = {TYPE(first), TYPE(second)};
-            *reinterpret_cast<Pack<TYPE, 2>*>(at(row / WARP * EACH + row % EACH, column)) = pair;
+            const Pack<T, 2> pair = {T(first), T(second)};
+            *reinterpret_cast<Pack<T, 2>*>(at(row / WARP * EACH + row % EACH, column)) = pair;
         });
-    }
-
-    // To y, `size` neighbouring pixels at a time. A thread stays with its pixels.
-    template <int part, int size> __device__ __forceinline__ void store(TYPE* y, const Task& task) const {
-        constexpr int ACROSS = TILE_N / size, DOWN = THREADS < ACROSS ? 1 : THREADS / ACROSS;
-        const Offset plane = Offset(task.height) * task.width;
-        for (int i = threadIdx.x % ACROSS * size; i < TILE_N; i += THREADS * size) {
-            const Pixel pixel(task, i);
-            if (task.image + pixel.image >= task.images) break;
-            const int line = task.rows.first + pixel.row * task.rows.every;
-            const int column = task.columns.first + pixel.column * task.columns.every;
-            const Offset image = Offset(task.image + pixel.image) * task.groups + task.group;
-            TYPE* const to = y + (image * task.outputs + task.channel) * plane + Offset(line) * task.width + column;
-            for (int row = threadIdx.x / ACROSS; row < ROWS; row += DOWN) {
-                const int channel = row / EACH * WARP + part * EACH + row % EACH;
-                if (task.channel + channel >= task.outputs) break;
-                *reinterpret_cast<Pack<TYPE, size>*>(to + channel * plane) =
-                    *reinterpret_cast<const Pack<TYPE, size>*>(at(row, i));
-            }
-        }
-    }
-
-    template <int part>
-    __device__ __forceinline__ void write(const Sums& sums, const TYPE* bias, TYPE* y, const Task& task,
-                                          bool relu) const {
-        put<part>(sums, bias, task, relu);
-        __syncthreads();
-        // Neighbouring pixels are neighbours in y, and a chunk of them is in one image if images are whole chunks.
-        const bool chunks = task.rows.every * task.columns.every == 1 && task.height * task.width % CHUNK == 0;
-        if (chunks) store<part, CHUNK>(y, task);
-        else store<part, 1>(y, task);
-        if constexpr (part + 1 < PARTS) {
-            __syncthreads();
-            write<part + 1>(sums, bias, y, task, relu);
-        }
     }
 };
 
-// y = w * x + bias, or the adjoint; x and w are copies: of w (O, C/G, KH, KW), in the adjoint (C, O/G, KH, KW).
-// budget: 256 threads, 255 registers, 98304 bytes
+// Part of the tile to y, `size` neighbouring pixels at a time. A thread stays with its pixels.
+template <int part, int size, class T>
+__device__ __forceinline__ void store(const Tile<T>& tile, T* y, const Task& task) {
+    constexpr int ACROSS = TILE_N / size, DOWN = THREADS < ACROSS ? 1 : THREADS / ACROSS;
+    const Offset plane = Offset(task.height) * task.width;
+    for (int i = threadIdx.x % ACROSS * size; i < TILE_N; i += THREADS * size) {
+        const Pixel pixel(task, i);
+        if (task.image + pixel.image >= task.images) break;
+        const int line = task.rows.first + pixel.row * task.rows.every;
+        const int column = task.columns.first + pixel.column * task.columns.every;
+        const Offset image = Offset(task.image + pixel.image) * task.groups + task.group;
+        T* const to = y + (image * task.outputs + task.channel) * plane + Offset(line) * task.width + column;
+        for (int row = threadIdx.x / ACROSS; row < Tile<T>::ROWS; row += DOWN) {
+            const int channel = Tile<T>::channel(part, row);
+            if (task.channel + channel >= task.outputs) break;
+            *reinterpret_cast<Pack<T, size>*>(to + channel * plane) =
+                *reinterpret_cast<const Pack<T, size>*>(tile.at(row, i));
+        }
+    }
+}
+
+// y = sums + bias by way of the ring, with `relu` no less than 0.
+template <class T, int part = 0>
+__device__ __forceinline__ void write(const Sums& sums, const TYPE* bias, T* y, const Task& task, bool relu,
+                                      char* ring) {
+    const Tile<T> tile{reinterpret_cast<T*>(ring)};
+    tile.template put<part>(sums, bias, task, relu);
+    __syncthreads();
+    // Neighbouring pixels are neighbours in y, and a pack of them is in one image if images are whole packs.
+    const bool packs = task.rows.every * task.columns.every == 1 && task.height * task.width % PACKED<T> == 0;
+    if (packs) store<part, PACKED<T>>(tile, y, task);
+    else store<part, 1>(tile, y, task);
+    if constexpr (part + 1 < Tile<T>::PARTS) {
+        __syncthreads();
+        write<T, part + 1>(sums, bias, y, task, relu, ring);
+    }
+}
+
+// y = w * x + bias, or the adjoint; or its `parts`, in float and without a bias. x and w are copies: of w
+// (O, C/G, KH, KW), in the adjoint (C, O/G, KH, KW).
+// budget: 256 threads, 255 registers, 0 + 98304 bytes
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     tensor(const TYPE* __restrict__ x, const TYPE* __restrict__ w, const TYPE* __restrict__ bias, TYPE* __restrict__ y,
-           Conv conv, Grid grid, bool adjoint, bool relu) {
+           float* __restrict__ parts, Conv conv, Grid grid, bool adjoint, bool relu) {
     extern __shared__ __align__(16) char ring[];
     const Task task = Task::of_block(conv, grid, adjoint);
     if (task.empty()) return;  // another phase has more pixels
     Gather gather(x, w, task, conv, grid);
     Sums sums;
-    multiply<AlongK>(sums, gather, gather.slabs(), ring);
-    Tile{reinterpret_cast<TYPE*>(ring)}.write<0>(sums, bias, y, task, relu);
+    multiply<AlongK>(sums, gather, gather.slabs, ring);
+    if (parts == nullptr) return write(sums, bias, y, task, relu, ring);
+    const Offset size = Offset(task.images) * task.groups * task.outputs * task.height * task.width;
+    write(sums, nullptr, parts + blockIdx.y * size, task, false, ring);
 }

@@ -7,7 +7,7 @@
 // column (tap, c) stays the same in every slab.
 //
 // K is long and D small: a 3x3 layer of 64 channels has 3 tiles, and half a million pixels. So the pixels are shared
-// out over `splits` blocks for each tile. They write their sums, in float; a second kernel adds these in a fixed order.
+// out over `splits` blocks for each tile. They write their sums, in float; parts.cu adds these.
 // nvrtc: TYPE=float,float16,bfloat16 TILE_M=128,64 TILE_N=256; sm_80
 // nvrtc: TYPE=float,float16,bfloat16 TILE_M=64 TILE_N=64; sm_80
 #include "conv.cuh"
@@ -90,7 +90,7 @@ struct Gather {
 };
 
 // parts[split][o][tap][c], c in whole chunks: the sums over the pixels of one split.
-// budget: 256 threads, 255 registers, 98816 bytes
+// budget: 256 threads, 255 registers, 512 + 98304 bytes
 extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     tensor_weight(const TYPE* __restrict__ x, const TYPE* __restrict__ gy, float* __restrict__ parts, Conv conv,
                   Grid grid, int splits) {
@@ -107,22 +107,4 @@ extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
         if (row < task.rows && column < task.columns)
             *reinterpret_cast<float2*>(parts + Offset(row) * task.columns + column) = make_float2(one, two);
     });
-}
-
-// gw[o][c][tap] = sum over splits of parts[split][o][tap][c]: a thread for each number. Neighbours read what lies apart
-// rather than write it: of 32 bytes that are read, the first-level cache keeps the rest for the next ones.
-// budget: 256 threads, 40 registers, 0 bytes
-extern "C" __global__ void __launch_bounds__(256)
-    tensor_weight_sum(const float* __restrict__ parts, TYPE* __restrict__ gw, int outputs, int channels, int taps,
-                      int splits) {
-    const int columns = taps * chunks_of(channels) * CHUNK;
-    const Offset i = Offset(blockIdx.x) * 256 + threadIdx.x, size = Offset(outputs) * columns;
-    const int tap = i % taps, c = i / taps % channels;
-    const Offset o = i / taps / channels;
-    if (o >= outputs) return;
-    parts += o * columns + tap * (columns / taps) + c;
-    float sum = 0;
-#pragma unroll 8
-    for (int s = 0; s < splits; ++s) sum += parts[s * size];
-    gw[i] = TYPE(sum);
 }

@@ -24,7 +24,20 @@
 constexpr int DEPTH = 8;  // rows of A and B in a step
 constexpr int SIDE = 8;   // columns of a thread's sums
 
+// The rows and columns of a tile where a thread's sums begin.
+template <int rows, int across> struct Lane {
+    static __device__ __forceinline__ int warp_row() { return int(threadIdx.x) / 32 / across * rows * 8; }
+    static __device__ __forceinline__ int row() { return threadIdx.x / 2 % 8 * 4; }  // in the warp's
+    static __device__ __forceinline__ int column() { return (threadIdx.x / 16 % 2 * 2 + threadIdx.x % 2) * 4; }
+};
+
+__device__ __forceinline__ void load_four(float* to, const float* from) {
+    const float4 four = *reinterpret_cast<const float4*>(from);
+    to[0] = four.x, to[1] = four.y, to[2] = four.z, to[3] = four.w;
+}
+
 template <int rows_of_thread, int warps_down, int warps_across> struct Tile {
+    using Lane = ::Lane<rows_of_thread, warps_across>;
     static constexpr int rows = rows_of_thread, down = warps_down, across = warps_across;
     static constexpr int M = 8 * rows * down, N = 32 * across, WARPS = down * across, THREADS = 32 * WARPS;
     // From a row of A or B to the next: whoever writes 8 of them in one column, 4 columns at once, meets no bank twice.
@@ -41,11 +54,11 @@ template <int rows_of_thread, int warps_down, int warps_across> struct Tile {
 
     // start(row) is what the sums of a row begin with.
     template <class Start> __device__ __forceinline__ explicit Tile(Start start) {
-        a_place = settled(warp_row() + lane_row());
-        b_place = settled(B + int(threadIdx.x) / 32 % across * 32 + lane_column());
+        a_place = settled(Lane::warp_row() + Lane::row());
+        b_place = settled(B + int(threadIdx.x) / 32 % across * 32 + Lane::column());
 #pragma unroll
         for (int i = 0; i < rows; ++i) {
-            const float value = start(warp_row() + lane_row() + i / 4 * 32 + i % 4);
+            const float value = start(Lane::warp_row() + Lane::row() + i / 4 * 32 + i % 4);
 #pragma unroll
             for (int j = 0; j < SIDE; ++j) sums[i][j] = value;
         }
@@ -56,9 +69,9 @@ template <int rows_of_thread, int warps_down, int warps_across> struct Tile {
         for (int k = 0; k < DEPTH; ++k) {
             float a[rows], b[SIDE];
 #pragma unroll
-            for (int i = 0; i < rows; i += 4) load(a + i, &memory.steps[a_place + k * STRIDE + 8 * i]);
+            for (int i = 0; i < rows; i += 4) load_four(a + i, &memory.steps[a_place + k * STRIDE + 8 * i]);
 #pragma unroll
-            for (int j = 0; j < SIDE; j += 4) load(b + j, &memory.steps[b_place + k * STRIDE + 4 * j]);
+            for (int j = 0; j < SIDE; j += 4) load_four(b + j, &memory.steps[b_place + k * STRIDE + 4 * j]);
 #pragma unroll
             for (int i = 0; i < rows; ++i)
 #pragma unroll
@@ -78,21 +91,11 @@ template <int rows_of_thread, int warps_down, int warps_across> struct Tile {
             __syncwarp();
 #pragma unroll
             for (int j = 0; j < SIDE; j += 4)
-                *reinterpret_cast<float4*>(&stage[lane_row() / 4][lane_column() + 4 * j]) =
+                *reinterpret_cast<float4*>(&stage[Lane::row() / 4][Lane::column() + 4 * j]) =
                     make_float4(sums[i][j], sums[i][j + 1], sums[i][j + 2], sums[i][j + 3]);
             __syncwarp();
 #pragma unroll
-            for (int r = 0; r < 8; ++r) put(warp_row() + i / 4 * 32 + 4 * r + i % 4, stage[r][threadIdx.x % 32]);
+            for (int r = 0; r < 8; ++r) put(Lane::warp_row() + i / 4 * 32 + 4 * r + i % 4, stage[r][threadIdx.x % 32]);
         }
-    }
-
-private:
-    static __device__ __forceinline__ int warp_row() { return int(threadIdx.x) / 32 / across * rows * 8; }
-    static __device__ __forceinline__ int lane_row() { return threadIdx.x / 2 % 8 * 4; }
-    static __device__ __forceinline__ int lane_column() { return (threadIdx.x / 16 % 2 * 2 + threadIdx.x % 2) * 4; }
-
-    static __device__ __forceinline__ void load(float* to, const float* from) {
-        const float4 four = *reinterpret_cast<const float4*>(from);
-        to[0] = four.x, to[1] = four.y, to[2] = four.z, to[3] = four.w;
     }
 };

@@ -79,10 +79,17 @@ def gather(x: np.ndarray, indices: np.ndarray) -> np.ndarray:
     return narrow(backend(__name__, x).gather(native(x), native(indices)), x)
 
 
-def scatter(gy: np.ndarray, indices: np.ndarray, input_size: Pair) -> np.ndarray:
-    """Adjoint of `gather`: every gy is added to the pixel of its place, in order, so sums repeat bit for bit."""
+def scatter(
+    gy: np.ndarray, indices: np.ndarray, input_size: Pair, windows: PoolGeometry | Pair | None = None
+) -> np.ndarray:
+    """Adjoint of `gather`: every gy is added to the pixel of its place, in order, so sums repeat bit for bit.
+
+    `windows` says that the places are those of `max_forward` by this geometry, or of `adaptive_max_forward` with this
+    size: a pixel then need only be looked for in the windows that hold it.
+    """
     assert gy.shape == indices.shape, (gy.shape, indices.shape)
-    return narrow(backend(__name__, gy).scatter(native(gy), native(indices), input_size), gy)
+    assert not isinstance(windows, PoolGeometry) or gy.shape[-2:] == output_size(input_size, windows), gy.shape
+    return narrow(backend(__name__, gy).scatter(native(gy), native(indices), input_size, windows), gy)
 
 
 def put(x: np.ndarray, indices: np.ndarray, size: Pair) -> np.ndarray:

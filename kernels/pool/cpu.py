@@ -40,8 +40,8 @@ def gather(x: np.ndarray, indices: np.ndarray) -> np.ndarray:
     return y
 
 
-def scatter(gy: np.ndarray, indices: np.ndarray, input_size: Pair) -> np.ndarray:
-    """See `kernels.pool.scatter`."""
+def scatter(gy: np.ndarray, indices: np.ndarray, input_size: Pair, windows: PoolGeometry | Pair | None) -> np.ndarray:
+    """See `kernels.pool.scatter`: a pass over the places, whatever the windows are."""
     gx = np.empty((*gy.shape[:-2], *input_size), gy.dtype)
     _scatter(_flat_planes(gy), _flat_planes(indices), _flat_planes(gx))
     return gx

@@ -1,11 +1,12 @@
-"""Pooling on a GPU: maxima by `max.cu`, sums at places by `scatter.cu`; means are products with sparse matrices, which
-`kernels/resize` computes: each row of one has the pixels of a window, with weight 1 / divisor.
+"""Pooling on a GPU: maxima by `max.cu`, sums at their places by `adjoint.cu`, at any places by `scatter.cu`; means are
+products with sparse matrices, which `kernels/resize` computes: each row of one has the pixels of a window, with weight
+1 / divisor.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,9 +24,11 @@ __all__ = [
 
 Array = Any
 Pair = tuple[int, int]
+Windows = PoolGeometry | Pair  # of one size, or as many as share out the plane
 
 PIECE, TILE_BYTES, WARPS = 256, 4096, 4  # of scatter.cu
 APART = 8  # pixels between windows from which on threads share a window, to read side by side
+MOST_HOLDERS = 32  # windows of a pixel up to which asking them all is less work than looking for the places
 
 
 # --- maxima ----------------------------------------------------------------------------------------------------------
@@ -33,16 +36,21 @@ APART = 8  # pixels between windows from which on threads share a window, to rea
 
 def max_forward(x: Array, geometry: PoolGeometry) -> tuple[Array, Array]:
     """See `kernels.pool.max_forward`."""
-    size = x.shape[-2], x.shape[-1]
-    windows = output_size(size, geometry)
-    rows, columns = (_windows(size[i], windows[i], *(pair[i] for pair in geometry[:4])) for i in (0, 1))
-    return _max(x, rows, columns, geometry.dilation, geometry.kernel_size)
+    return _max(x, *_tables(x.shape[-2:], geometry), geometry.dilation, geometry.kernel_size)
 
 
 def adaptive_max_forward(x: Array, size: Pair) -> tuple[Array, Array]:
     """See `kernels.pool.adaptive_max_forward`."""
-    rows, columns = (_shares(n, m) for n, m in zip(x.shape[-2:], size, strict=True))
-    return _max(x, rows, columns, (1, 1), None)
+    return _max(x, *_tables(x.shape[-2:], size), (1, 1), None)
+
+
+def _tables(size: Pair, windows: Windows) -> tuple[np.ndarray, np.ndarray]:
+    """(first, count) of the rows, and of the columns, of each window."""
+    if not isinstance(windows, PoolGeometry):
+        return _shares(size[0], windows[0]), _shares(size[1], windows[1])
+    counts = output_size(size, windows)
+    rows, columns = (_windows(size[i], counts[i], *(pair[i] for pair in windows[:4])) for i in (0, 1))
+    return rows, columns
 
 
 def _max(x: Array, rows: np.ndarray, columns: np.ndarray, step: Pair, window: Pair | None) -> tuple[Array, Array]:
@@ -107,14 +115,63 @@ def gather(x: Array, indices: Array) -> Array:
     return y
 
 
-def scatter(gy: Array, indices: Array, input_size: Pair) -> Array:
+def scatter(gy: Array, indices: Array, input_size: Pair, windows: Windows | None) -> Array:
     """See `kernels.pool.scatter`."""
+    if windows is not None and gy.size:
+        holders = _holders(tuple(input_size), windows)
+        if math.prod(holders.most) <= MOST_HOLDERS:
+            return _max_adjoint(gy, indices, input_size, holders, windows)
     return _scatter(gy, indices, input_size, False)
 
 
 def put(x: Array, indices: Array, size: Pair) -> Array:
     """See `kernels.pool.put`."""
     return _scatter(x, indices, size, True)
+
+
+class _Holders(NamedTuple):
+    """Which windows hold a pixel: (first, count) of their rows for its row, likewise columns; and the most of them."""
+
+    rows: np.ndarray
+    columns: np.ndarray
+    step: Pair  # between those of one pixel
+    most: Pair
+
+
+@remembered
+def _holders(size: Pair, windows: Windows) -> _Holders:
+    dilation = stride = 1, 1
+    if isinstance(windows, PoolGeometry):
+        dilation, stride = windows.dilation, windows.stride
+    rows, columns = (_held_by(*along) for along in zip(size, _tables(size, windows), dilation, strict=True))
+    # o·stride + i·dilation is the same pixel again dilation / gcd windows further on, and not before
+    step = dilation[0] // math.gcd(dilation[0], stride[0]), dilation[1] // math.gcd(dilation[1], stride[1])
+    return _Holders(rows, columns, step, (int(rows[:, 1].max()), int(columns[:, 1].max())))
+
+
+def _held_by(size: int, windows: np.ndarray, dilation: int) -> np.ndarray:
+    """(first, count) of the windows that hold each pixel along an axis."""
+    place = np.arange(windows[:, 1].max())
+    window, i = np.nonzero(place < windows[:, 1:])
+    pixel = windows[window, 0] + i * dilation
+    first = np.full(size, len(windows))
+    np.minimum.at(first, pixel, window)
+    return np.stack([first, np.bincount(pixel, minlength=size)], 1).astype(np.int32)
+
+
+def _max_adjoint(gy: Array, indices: Array, input_size: Pair, holders: _Holders, windows: Windows) -> Array:
+    gx = empty((*gy.shape[:-2], *input_size), gy)
+    side_by_side = isinstance(windows, PoolGeometry) and windows[:4] == ((2, 2), (2, 2), (0, 0), (1, 1))
+    name = "adjoint_apart" if max(holders.most) <= 1 else "adjoint_pairs" if max(holders.most) <= 2 else "adjoint_any"
+    for (gys, gxs), (places, _) in zip(launches(gy, gx), launches(indices, gx), strict=True):
+        if side_by_side and not any(n % 2 for n in input_size):
+            args = gys, places, gxs, gys.size, divisor(gys.shape[2]), divisor(gys.shape[1])
+            kernel("pool/adjoint.cu", "adjoint_2x2", gy)((-(-gys.size // THREADS),), (THREADS,), args)
+        else:
+            tiles, grid, _ = tiling(gys, gxs, narrow_tiles(input_size[1]))
+            tables = on_device(holders.rows, gy), on_device(holders.columns, gy)
+            kernel("pool/adjoint.cu", name, gy)(grid, (THREADS,), (gys, places, gxs, *tables, holders.step, tiles))
+    return gx
 
 
 def _scatter(gy: Array, indices: Array, input_size: Pair, last: bool) -> Array:

@@ -64,8 +64,8 @@ def gather(x: np.ndarray, indices: np.ndarray) -> np.ndarray:
     return y
 
 
-def scatter(gy: np.ndarray, indices: np.ndarray, input_size: Pair) -> np.ndarray:
-    """Add one output's gradient to one pixel."""
+def scatter(gy: np.ndarray, indices: np.ndarray, input_size: Pair, windows: object = None) -> np.ndarray:
+    """Add one output's gradient to one pixel, wherever the windows are."""
     gx = np.zeros((*gy.shape[:-2], *input_size), gy.dtype)
     for *plane, oh, ow in np.ndindex(indices.shape):
         place = indices[(*plane, oh, ow)]

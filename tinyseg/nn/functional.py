@@ -60,13 +60,13 @@ from ..ops.pool import (
     adaptive_max_pool2d,
     adaptive_max_pool2d_with_indices,
     avg_pool2d,
-    local_response_norm,
     lp_pool2d,
     max_pool2d,
     max_pool2d_with_indices,
     max_unpool2d,
 )
-from ..ops.resize import interpolate, upsample, upsample_bilinear, upsample_nearest
+from ..ops.resize import interpolate, upsample, upsample_bilinear, upsample_nearest, zero_insert
+from ..ops.response import local_response_norm
 from ..ops.shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle
 
 __all__ = [
@@ -150,4 +150,5 @@ __all__ = [
     "upsample",
     "upsample_bilinear",
     "upsample_nearest",
+    "zero_insert",
 ]

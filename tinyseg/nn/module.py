@@ -16,7 +16,7 @@ from ..devices import names_device, to_device
 from ..engine import Tensor
 from ..errors import ArgumentError, CheckpointError, DTypeError
 from ..hooks import HookHandle, Hooks, add_hook
-from ..ops.checks import is_float
+from ..ops.checks import element_type, is_float
 from .hooks import BackwardHooks, ForwardCall
 from .state import as_array
 
@@ -307,8 +307,9 @@ class Module:
                 device = arg
             elif arg is not None:
                 dtype = arg
-        if dtype is not None and not is_float(np.dtype(dtype)):
-            raise DTypeError(f"Module.to: expected a floating-point type, got {np.dtype(dtype)}")
+        dtype = None if dtype is None else element_type("Module.to", dtype)
+        if dtype is not None and not is_float(dtype):
+            raise DTypeError(f"Module.to: expected a floating-point type, got {dtype}")
         for tensor in (*self.parameters(), *self.buffers()):
             _convert(tensor, dtype, device)
         return self

@@ -13,7 +13,7 @@ from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, BoundsError, DTypeError, ShapeError
 from ..kernels import softmax as kernel
 from .activation import log_softmax, sigmoid, softmax
-from .checks import floating, is_float, numbers, same_kind, tensor_arg
+from .checks import floating, is_float, numbers, real, same_kind, tensor_arg
 from .choice import where
 from .elementwise import exp
 from .halves import in_float32
@@ -127,6 +127,7 @@ def _by_class(caller: str, input: Tensor, weight: Tensor | None) -> tuple[Tensor
     """Scores (N, C, ...) or (C,) as (N, C, S), and the shape of their targets."""
     x = tensor_arg(caller, "input", input)
     same_kind(caller, input=x, weight=weight)
+    real(caller, input=x)
     c = x.shape[0 if x.ndim == 1 else 1] if x.ndim else 0
     if x.ndim == 0:
         raise ShapeError(f"{caller}: input must have classes on axis 1, or be (C,), got a Tensor without axes")

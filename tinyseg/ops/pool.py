@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from ..casting import widened
 from ..engine import Array, Op, Tensor
 from ..errors import ArgumentError, BoundsError, DTypeError, ShapeError
 from ..kernels import pool as kernel
@@ -20,7 +19,6 @@ from .checks import floating, is_float, pair, real, tensor_arg
 from .choice import where
 from .elementwise import abs_
 from .halves import in_float32
-from .pad import pad
 from .shape import reshape
 
 Pair = tuple[int, int]
@@ -42,7 +40,7 @@ class MaxPool2d(Op):
         return kernel.max_forward(x, self.geometry)
 
     def backward(self, gy: Tensor, _: None) -> Tensor:
-        return PoolScatter(self.indices, self.size)(gy)
+        return PoolScatter(self.indices, self.size, self.geometry)(gy)
 
 
 class AdaptiveMaxPool2d(MaxPool2d):
@@ -73,12 +71,13 @@ class PoolScatter(Op):
 
     indices: Array
     size: Pair
+    windows: PoolGeometry | Pair | None = None  # in which the maxima were found, if that is what the indices are
 
     def forward(self, x: Array) -> Array:
-        return kernel.scatter(x, self.indices, self.size)
+        return kernel.scatter(x, self.indices, self.size, self.windows)
 
     def backward(self, gy: Tensor) -> Tensor:
-        return PoolGather(self.indices, self.size)(gy)
+        return PoolGather(self.indices, self.size, self.windows)(gy)
 
 
 class PoolGather(Op):
@@ -86,12 +85,13 @@ class PoolGather(Op):
 
     indices: Array
     size: Pair
+    windows: PoolGeometry | Pair | None = None
 
     def forward(self, x: Array) -> Array:
         return kernel.gather(x, self.indices)
 
     def backward(self, gy: Tensor) -> Tensor:
-        return PoolScatter(self.indices, self.size)(gy)
+        return PoolScatter(self.indices, self.size, self.windows)(gy)
 
 
 class AvgPool2d(Op):
@@ -163,7 +163,13 @@ def max_pool2d(
 
     **Shapes** input (N, C, H, W) or (C, H, W); OH = ⌊(H + 2·padding - dilation·(KH - 1) - 1) / stride⌋ + 1, rounded up
     with `ceil_mode` unless the last window would start in the padding. `stride` is the kernel size by default.
+    Integers are pooled on the CPU only, as in PyTorch.
     """
+    if tensor_arg("max_pool2d", "input", input).device != "cpu" and not is_float(input.dtype):
+        raise DTypeError(
+            f"max_pool2d: input must be of a floating-point type on {str(input.device)!r}, got {input.dtype}; "
+            "use .to(dtype), or .cpu()"
+        )
     x, geometry = _geometry("max_pool2d", input, kernel_size, stride, padding, dilation, ceil_mode)
     y, indices = MaxPool2d(geometry)(x)
     if input.ndim == 3:
@@ -266,6 +272,7 @@ def max_unpool2d(
     """
     caller = "max_unpool2d"
     x, places = tensor_arg(caller, "input", input), tensor_arg(caller, "indices", indices)
+    real(caller, input=x)
     if places.dtype != np.int64:
         raise DTypeError(f"{caller}: indices must be int64, got {places.dtype}")
     if places.shape != x.shape:
@@ -297,27 +304,6 @@ def _unpooled_size(caller: str, x: Tensor, kernel_size: Any, stride: Any, paddin
             f"{caller}: output_size {size[-2:]} must be less than stride {step} away from {usual} and not negative"
         )
     return size[-2], size[-1]
-
-
-@widened
-@in_float32
-def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:
-    """y = x / (k + alpha/size · Σ x²)^beta, the sum over `size` neighbouring channels (zeros beyond the last).
-
-    **Shapes** (N, C, *). Of an even number one more comes before than after. The sum is divided by `size` as in
-    PyTorch, not by 1 as in the paper. **Source** Krizhevsky, Sutskever & Hinton (2012), section 3.3.
-    """
-    caller = "local_response_norm"
-    x = floating(caller, input)
-    if x.ndim < 3:
-        raise ShapeError(f"{caller}: input must be (N, C, *) with at least three axes, got shape {x.shape}")
-    if not isinstance(size, int) or size < 1:
-        raise ArgumentError(f"{caller}: size must be a positive integer, got {size!r}")
-    if x.data.size == 0:
-        return x
-    squares = reshape(x**2, x.shape[0], 1, x.shape[1], math.prod(x.shape[2:]))
-    mean = avg_pool2d(pad(squares, (0, 0, size // 2, (size - 1) // 2)), (size, 1), stride=1)
-    return x / (reshape(mean, *x.shape) * alpha + k) ** beta
 
 
 def _geometry(

@@ -132,3 +132,17 @@ def upsample_nearest(input: Tensor, size: Any = None, scale_factor: Any = None) 
 def upsample_bilinear(input: Tensor, size: Any = None, scale_factor: Any = None) -> Tensor:
     """`interpolate` in mode 'bilinear' with align_corners=True: the corner pixels keep their places."""
     return interpolate(input, size, scale_factor, mode="bilinear", align_corners=True)
+
+
+def zero_insert(input: Tensor, stride: Any) -> Tensor:
+    """The planes of (N, C, H, W) with stride - 1 zeros between neighbouring pixels: ((H - 1)·stride + 1, ...).
+
+    What a transposed convolution of this stride convolves: with p = K - 1 - padding and w turned by 180 degrees and
+    with its two channel axes swapped it is `conv2d(zero_insert(x, stride), w, padding=p)`, which multiplies by all the
+    zeros where `conv_transpose2d` leaves them out.
+    **Source** Dumoulin & Visin (2016), section 4.5.
+    """
+    x, steps = tensor_arg("zero_insert", "input", input), pair("zero_insert", "stride", stride, 1)
+    if x.ndim != 4 or 0 in x.shape[2:]:
+        raise ShapeError(f"zero_insert: input must be (N, C, H, W) with pixels, got shape {x.shape}")
+    return Resize(*(kernel.spaced_taps(n, step) for n, step in zip(x.shape[2:], steps, strict=True)))(x)

@@ -13,6 +13,7 @@ from typing import Any
 
 from .. import optim, random
 from ..data.loader import Loader
+from ..devices import device
 from ..errors import ArgumentError, CheckpointError
 from ..models import UNet, UNet2015
 from ..nn import Module
@@ -240,7 +241,7 @@ def build_model(recipe: UNetRecipe, channels: int, n_outputs: int) -> Module:
         model: Module = UNet2015(channels, n_outputs, recipe.width)
     else:
         model = UNet(channels, n_outputs, recipe.bilinear, recipe.width)
-    return model if recipe.device == "cpu" else model.to(recipe.device)
+    return model if recipe.device == "cpu" else model.to(device=recipe.device)
 
 
 def build_optimizer(recipe: UNetRecipe, model: Module) -> optim.Optimizer:
@@ -277,6 +278,8 @@ def build_scheduler(recipe: UNetRecipe, optimizer: optim.Optimizer, steps: int) 
 
 def check_fit(recipe: UNetRecipe, data: Data) -> None:
     """Refuse settings that do not fit the data or each other. **Raises** ArgumentError naming the option."""
+    if recipe.precision == "tf32" and device(recipe.device).type == "cpu":
+        raise ArgumentError("train: --precision tf32 is a GPU's: choose float32, or --device cuda")
     named = f"{len(data.classes)} classes ({', '.join(data.classes)})"
     if recipe.class_weights:
         _check_weights(recipe, len(data.classes), named)
