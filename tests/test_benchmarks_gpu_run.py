@@ -211,7 +211,8 @@ def test_a_process_is_stopped_in_time_and_its_words_are_kept():
     assert (done.output, done.code, done.ended, done.last) == ("= 7 =\n", 0, True, "7")
     child = "import time; time.sleep(60)"  # keeps a pipe open, which nobody waits for
     script = f"""
-import subprocess, sys, time
+import signal, subprocess, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored, if it is so where the tests were started
 subprocess.Popen([sys.executable, "-c", {child!r}])
 print("begun", flush=True)
 try:

@@ -219,6 +219,7 @@ import signal, sys, threading, time
 sys.path.insert(0, "tests")
 from test_data_loader import Numbers
 from tinyseg.data.loader import Loader
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored, if it is so where the tests were started
 threading.Timer(0.3, signal.raise_signal, [signal.SIGINT]).start()
 try:
     for batch in Loader(Numbers(10**6, delay=0.01), 50, workers=2):

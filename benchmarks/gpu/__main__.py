@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import math
 import pathlib
+import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -54,6 +55,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background, children too
     began, options = time.perf_counter(), parse(arguments)
     device = chosen_device(options.device)
     options.all = options.all or not device.timed
