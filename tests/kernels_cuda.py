@@ -7,7 +7,10 @@ import torch
 
 from tinyseg.kernels import emulator
 from tinyseg.kernels.emulated import EmulatedArray, emulated, plain
+from tinyseg.kernels.source import KERNELS, read_source
 
+SOURCES = sorted(str(path.relative_to(KERNELS)) for path in KERNELS.glob("*/*.cu"))
+KERNEL_NAMES = {signature.name for path in SOURCES for signature in read_source(KERNELS / path).signatures}
 ORDERS = ("forward", "reverse", "random")
 
 

@@ -18,6 +18,7 @@ from benchmarks.gpu.rows import Ceilings, Row, Work, measure
 from benchmarks.gpu.small import launch_all
 from benchmarks.gpu.suites import works
 from benchmarks.gpu.tables import COLUMNS, NOT_TIMED, cells, goals, tables
+from tests.kernels_cuda import KERNEL_NAMES, SOURCES
 from tinyseg import kernels
 from tinyseg.kernels import emulator, launch
 from tinyseg.kernels.emulated import EmulatedArray
@@ -155,13 +156,6 @@ def test_a_report_that_was_not_timed_says_so(tmp_path):
     assert NOT_TIMED not in " ".join(timed)
 
 
-KERNEL_NAMES = {
-    (str(path.relative_to(KERNELS)), signature.name)
-    for path in KERNELS.glob("*/*.cu")
-    for signature in read_source(path).signatures
-}
-
-
 @pytest.fixture(scope="module")
 def rows():
     """Those of float32 and of TF32."""
@@ -191,7 +185,7 @@ def test_versions_are_those_that_they_are_called(rows):
 
 def test_every_kernel_is_launched_by_some_row(rows):
     launched = {name for r in rows for name in r.launches}
-    assert {name for _, name in KERNEL_NAMES} - launched == set()
+    assert KERNEL_NAMES - launched == set()
 
 
 @pytest.mark.parametrize("precision", ["float16", "bfloat16"])
@@ -223,14 +217,14 @@ class Planned(Emulated):
 
 @pytest.fixture
 def planned(monkeypatch):
-    """Launches are only noted: the file, and the kernel."""
+    """Launches are only noted."""
     noted = set()
 
     class Launch:
         max_dynamic_shared_size_bytes = 48 << 10
 
         def __init__(self, source, name, device, defines):
-            self.kernel = source, name
+            self.kernel = name
 
         def __call__(self, grid, block, args, shared_mem=0):
             assert all(0 < n <= most for n, most in zip(grid, (2**31 - 1, 65535, 65535), strict=False)), self.kernel
@@ -257,7 +251,7 @@ def test_every_kernel_is_launched_by_some_row_of_those_that_are_timed(planned):
 def test_the_sanitizer_is_shown_every_kernel_and_the_trace_finds_nothing():
     with emulator.using(mode="trace"), emulator.record() as launches:
         assert launch_all(Emulated()) > 500
-    assert {name for _, name in KERNEL_NAMES} - {launch.kernel for launch in launches} == set()
+    assert KERNEL_NAMES - {launch.kernel for launch in launches} == set()
 
 
 def test_the_rows_of_one_run_fit_its_time():
@@ -300,7 +294,7 @@ def test_parts_compile_every_variant_once(monkeypatch):
     monkeypatch.setattr(cupy, "RawModule", Module)
     for part in range(3):
         compiling.compile_part(part, 3, 75)
-    sources = [read_source(path) for path in KERNELS.glob("*/*.cu")]
+    sources = [read_source(KERNELS / path) for path in SOURCES]
     wanted = [(s.text, options(v.defines)) for s in sources for v in s.variants if v.architecture <= 75]
     assert sorted(asked) == sorted(wanted)
 

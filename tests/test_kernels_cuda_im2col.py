@@ -83,7 +83,7 @@ def test_neighbouring_threads_touch_neighbouring_numbers():
         kernel.col2im(kernel.im2col(x, (3, 3), SAME), (3, 3), SAME, (32, 64))
     for name in ("im2col", "col2im"):
         for access in ("load", "store"):
-            rows = [r for r in costs.select(access=access) if r.kernel == name]
+            rows = costs.select(kernel=name, access=access)
             # An aligned row of 128 bytes is 4 sectors; one that is shifted by a tap touches 5.
             assert max(r.per_request for r in rows) <= (4.0 if access == "store" else 5.0)
 

@@ -42,11 +42,12 @@ def arrays(batch, channels, outputs, size, geometry, dtype=np.float32):
 def ours(x, w, bias, gy, shift, geometry, pixels=4, relu=True):
     """(y, gx, gw) in float64; y is rectified, gx has a bias as a transposed convolution's result has it."""
     x, w, bias, gy, shift = (None if a is None else emulated(a) for a in (x, w, bias, gy, shift))
+    version = cuda_winograd.Winograd(pixels)
     with emulator.using(mode="trace"):
         results = (
-            cuda_winograd.forward(x, w, bias, relu, geometry, pixels),
-            cuda_winograd.grad_input(gy, w, shift, geometry, x.shape[2:], pixels),
-            cuda_winograd.grad_weight(x, gy, geometry, (3, 3), pixels),
+            version.forward(x, w, bias, relu, geometry),
+            version.grad_input(gy, w, shift, geometry, x.shape[2:]),
+            version.grad_weight(x, gy, geometry, (3, 3)),
         )
     assert all(type(r) is emulator.EmulatedArray and r.flags.c_contiguous and r.dtype == x.dtype for r in results)
     return [np.asarray(r).astype(float) for r in results]
@@ -98,7 +99,7 @@ def test_matrices_are_those_of_the_cpu(name, pixels):
 
 def test_what_it_applies_to():
     def applies(shape, dtype=np.float32, **changes):
-        return cuda_winograd.applies(SAME._replace(**changes), shape, np.dtype(dtype))
+        return cuda_winograd.Winograd(4).applies(SAME._replace(**changes), shape, np.dtype(dtype))
 
     assert all(applies((4, 5, 3, 3), dtype) for dtype in ROUNDING)
     assert not applies((4, 5, 3, 3), np.float64)
@@ -196,10 +197,11 @@ def test_what_is_not_finite_spreads_over_its_tile():
 def test_memory_is_read_and_written_side_by_side(pixels):
     given_ = [emulated(a) for a in arrays(1, 8, 64, (8, 128), SAME)]
     x, w, bias, gy, _ = given_
+    version = cuda_winograd.Winograd(pixels)
     with emulator.profile() as costs:
-        cuda_winograd.forward(x, w, bias, True, SAME, pixels)
-        cuda_winograd.grad_input(gy, w, None, SAME, (8, 128), pixels)
-        cuda_winograd.grad_weight(x, gy, SAME, (3, 3), pixels)
+        version.forward(x, w, bias, True, SAME)
+        version.grad_input(gy, w, None, SAME, (8, 128))
+        version.grad_weight(x, gy, SAME, (3, 3))
     of_tiles = [r for r in costs.rows if r.kernel != "values_of_windows"]
     assert {r.kernel for r in of_tiles} == {
         "values_of_tiles", "values_of_pixels", "pixels_of_values", "windows_of_values", "product", "product_of_rows"

@@ -7,11 +7,10 @@ import struct
 
 import pytest
 
+from tests.kernels_cuda import SOURCES
 from tinyseg.errors import ArgumentError, DeviceError
 from tinyseg.kernels import emulator, nvrtc
 from tinyseg.kernels.source import KERNELS, read_source
-
-SOURCES = sorted(str(path.relative_to(KERNELS)) for path in KERNELS.glob("*/*.cu"))
 
 COMPILED = [architecture for architecture in nvrtc.ARCHITECTURES if architecture != 89]  # whose code is sm_86's
 

@@ -7,7 +7,7 @@
     winograd2x2 16 multiplications where the others have 36
     winograd4x4 36 where they have 144                                  no float64; 3x3, stride 1, one group
 
-Each is a module with
+Each is a module, or an object, with
 
     applies(geometry, weight_shape, dtype)
     fits(sizes)                                     whether what its kernels count with 32 bits is that small
@@ -25,7 +25,6 @@ at the border that its tap never saw. The CPU looks at the weight first; here th
 from __future__ import annotations
 
 import math
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -43,26 +42,25 @@ from . import (
     cuda_implicit,
     cuda_product,
     cuda_tensor,
-    cuda_winograd_2x2,
-    cuda_winograd_4x4,
     output_size,
 )
 from .cuda_shape import conv
+from .cuda_winograd import Winograd
 
 __all__ = ["ALGORITHMS", "forward", "grad_input", "grad_weight"]
 
 Array = Any
-ALGORITHMS: dict[str, ModuleType] = {
+ALGORITHMS: dict[str, Any] = {
     "direct": cuda_direct,
     "im2col": cuda_columns,
     "implicit": cuda_implicit,
     "tensor": cuda_tensor,
-    "winograd2x2": cuda_winograd_2x2,
-    "winograd4x4": cuda_winograd_4x4,
+    "winograd2x2": Winograd(2),
+    "winograd4x4": Winograd(4),
 }
 
 
-def _algorithm(x: Array, geometry: ConvGeometry, weight_shape: tuple[int, ...], images: int, size: Pair) -> ModuleType:
+def _algorithm(x: Array, geometry: ConvGeometry, weight_shape: tuple[int, ...], images: int, size: Pair) -> Any:
     """The one that `kernels.use` names if it applies, else the first of the rule's that does, for images of `size`.
 
     **Raises** ShapeError for sizes that are too large for all of them.

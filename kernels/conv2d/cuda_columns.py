@@ -19,6 +19,7 @@ from ..im2col import col2im, im2col
 from ..matmul import matmul
 from . import ConvGeometry, Pair, cuda_product, output_size
 from .cuda_parts import finished
+from .cuda_product import filters
 from .cuda_shape import BITS, Conv
 
 __all__ = ["applies", "fits", "forward", "grad_input", "grad_weight"]
@@ -50,7 +51,7 @@ def forward(x: Array, w: Array, bias: Array | None, relu: bool, geometry: ConvGe
     parts = []
     for images in _blocks(x, w[0].size * geometry.groups * size[0] * size[1]):
         columns = _by_group(im2col(x[images], w.shape[2:], geometry), geometry.groups)
-        y = matmul(_filters(w, geometry.groups, len(columns)), columns, wide=ends)
+        y = matmul(filters(w, geometry.groups, len(columns)), columns, wide=ends)
         parts.append(finished(y.reshape(len(columns), len(w), *size), x, bias, relu))
     return _joined(parts)
 
@@ -63,7 +64,7 @@ def grad_input(gy: Array, w: Array, bias: Array | None, geometry: ConvGeometry, 
     parts = []
     for images in _blocks(gy, w[0].size * groups * pixels, wide=True):
         part = _by_group(gy[images].reshape(-1, gy.shape[1], pixels), groups)
-        columns = matmul(_filters(w, groups, len(part)).swapaxes(2, 3), part, wide=True)
+        columns = matmul(filters(w, groups, len(part)).swapaxes(2, 3), part, wide=True)
         gx = col2im(columns.reshape(len(part), -1, pixels), w.shape[2:], geometry, input_size)
         parts.append(finished(gx, gy, bias, False))
     return _joined(parts)
@@ -94,12 +95,6 @@ def _blocks(x: Array, elements: int, wide: bool = False) -> Iterator[slice]:
 def _by_group(a: Array, groups: int) -> Array:
     """(N, G·A, P) as (N, G, A, P)."""
     return a.reshape(len(a), groups, a.shape[1] // groups, a.shape[-1])
-
-
-def _filters(w: Array, groups: int, images: int) -> Array:
-    """w as the matrices (N, G, O/G, C/G·KH·KW), the same for every image."""
-    matrices = w.reshape(1, groups, len(w) // groups, -1)
-    return np.broadcast_to(matrices, (images, *matrices.shape[1:]))
 
 
 def _joined(parts: list[Array]) -> Array:

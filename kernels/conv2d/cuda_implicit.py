@@ -15,7 +15,7 @@ import numpy as np
 from ..launch import empty, kernel
 from . import ConvGeometry, Pair, cuda_parts
 from .cuda_parts import Tile
-from .cuda_shape import BITS, MOST, Conv, conv, extent, taps_apart
+from .cuda_shape import BITS, MOST, Conv, conv, extent, taps_apart, whole
 
 __all__ = ["applies", "fits", "forward", "grad_input", "grad_weight"]
 
@@ -42,7 +42,7 @@ def fits(s: Conv) -> bool:
     grid = [s.groups, s.C // s.groups * s.KH * s.KW // TILES[0].n, channels // 32]  # blocks along y and z
     for adjoint in (False, True):
         p = _product(s, adjoint)
-        width, slots = _whole(p.channels, TILES[0].m), p.slots[0] * p.slots[1]
+        width, slots = whole(p.channels, TILES[0].m), p.slots[0] * p.slots[1]
         if max(p.pixels, slots * s.groups * p.depth * width) >= BITS:
             return False
         grid += [p.phases, slots * s.groups]
@@ -99,7 +99,7 @@ def _product(s: Conv, adjoint: bool) -> _Product:
     step = taps_apart(s, every)
     sources, channels, size = (s.O, s.C, (s.H, s.W)) if adjoint else (s.C, s.O, (s.OH, s.OW))
     pixels = s.N * -(-size[0] // every[0]) * -(-size[1] // every[1])
-    depth = _whole(sources // s.groups * -(-s.KH // step[0]) * -(-s.KW // step[1]), DEPTH) + DEPTH
+    depth = whole(sources // s.groups * -(-s.KH // step[0]) * -(-s.KW // step[1]), DEPTH) + DEPTH
     slots = min(step[0], s.KH), min(step[1], s.KW)
     return _Product(channels // s.groups, every[0] * every[1], slots, pixels, depth)
 
@@ -108,7 +108,7 @@ def _multiply(s: Conv, x: Array, w: Array, bias: Array | None, y: Array, relu: b
     """The product for all pixels of y."""
     channels, phases, slots, pixels, depth = _product(s, adjoint)
     tile, count = cuda_parts.plan(_known(TILES, x), channels, pixels, s.groups * phases, depth // DEPTH - 1)
-    width = _whole(channels, tile.m)
+    width = whole(channels, tile.m)
 
     packed = empty((slots[0] * slots[1], s.groups, depth, width), x, np.float32)
     table = empty((slots[0] * slots[1], depth, 2), x, np.int32)
@@ -122,10 +122,6 @@ def _multiply(s: Conv, x: Array, w: Array, bias: Array | None, y: Array, relu: b
     kernel(SOURCE, "implicit", x, ROWS=tile.m)(grid, (tile.threads,), args)
     if parts is not None:
         cuda_parts.add(parts, y, bias, relu)
-
-
-def _whole(size: int, unit: int) -> int:
-    return -(-size // unit) * unit
 
 
 def _known(tiles: tuple[Tile, ...], x: Array) -> tuple[Tile, ...]:

@@ -18,7 +18,7 @@ from ..launch import empty
 from ..matmul.cuda import multiply
 from . import ConvGeometry, Pair, cuda_parts
 
-__all__ = ["applies", "forward", "grad_input", "grad_weight", "is_one_pixel", "is_whole_image"]
+__all__ = ["applies", "filters", "forward", "grad_input", "grad_weight", "is_one_pixel", "is_whole_image"]
 
 Array = Any
 TILE = 128  # rows and columns that cuBLAS, too, has a block compute
@@ -94,5 +94,10 @@ def _matrices(x: Array, w: Array, y: Array, geometry: ConvGeometry) -> _Matrices
         x, y = (a.reshape(1, len(a), groups, -1).transpose(0, 2, 3, 1) for a in (x, y))
     else:
         x, y = (a.reshape(len(a), groups, -1, a.shape[2] * a.shape[3]) for a in (x, y))
-    filters = w.reshape(1, groups, len(w) // groups, -1)
-    return _Matrices(x, np.broadcast_to(filters, (len(x), *filters.shape[1:])), y)
+    return _Matrices(x, filters(w, groups, len(x)), y)
+
+
+def filters(w: Array, groups: int, images: int) -> Array:
+    """w as the matrices (N, G, O/G, C/G·KH·KW), the same for every image."""
+    matrices = w.reshape(1, groups, len(w) // groups, -1)
+    return np.broadcast_to(matrices, (images, *matrices.shape[1:]))

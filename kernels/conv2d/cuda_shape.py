@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import NamedTuple
 
 from . import ConvGeometry, Pair, output_size
 
-__all__ = ["BITS", "MOST", "Conv", "conv", "extent", "pixel_grid", "taps_apart"]
+__all__ = ["BITS", "MOST", "Conv", "conv", "extent", "pixel_grid", "taps_apart", "whole"]
 
 THREADS = 256  # of a block that has a thread for each pixel
 BITS = 1 << 31  # no number is as large that a kernel counts with 32 bits, and its sign
@@ -36,11 +37,17 @@ class Conv(NamedTuple):
     groups: int
 
 
+@functools.lru_cache(1024)
 def conv(batch: int, channels: int, size: Pair, outputs: int, kernel_size: Pair, geometry: ConvGeometry) -> Conv:
     """The sizes of the convolution of x (batch, channels, *size) onto `outputs` channels."""
     stride, ((top, _), (left, _)), dilation, groups = geometry
     windows = output_size(size, kernel_size, geometry)
     return Conv(batch, channels, *size, outputs, *kernel_size, *windows, *stride, top, left, *dilation, groups)
+
+
+def whole(size: int, unit: int) -> int:
+    """`size`, or the next number of whole units."""
+    return -(-size // unit) * unit
 
 
 def extent(c: Conv) -> int:

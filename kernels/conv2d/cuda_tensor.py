@@ -15,7 +15,7 @@ from ..backend import HALF_TYPES
 from ..launch import empty, kernel
 from . import ConvGeometry, Pair, cuda_parts
 from .cuda_parts import Tile
-from .cuda_shape import BITS, Conv, conv, extent, taps_apart
+from .cuda_shape import BITS, Conv, conv, extent, taps_apart, whole
 
 __all__ = ["applies", "fits", "forward", "grad_input", "grad_weight"]
 
@@ -145,8 +145,7 @@ def _copy(
 
 def _padded(channels: int, like: Array) -> int:
     """`channels` in whole chunks of 16 bytes."""
-    chunk: int = 16 // like.itemsize
-    return -(-channels // chunk) * chunk
+    return whole(channels, 16 // like.itemsize)
 
 
 def _multiply(

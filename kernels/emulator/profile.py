@@ -127,9 +127,16 @@ class Profile:
             row.transactions += cost.transactions
             row.ideal += cost.ideal
 
-    def select(self, *, line: int | None = None, memory: str | None = None, access: str | None = None) -> list[Row]:
+    def select(
+        self,
+        *,
+        kernel: str | None = None,
+        line: int | None = None,
+        memory: str | None = None,
+        access: str | None = None,
+    ) -> list[Row]:
         """The rows that fit."""
-        fits = {"memory": memory, "access": access}
+        fits = {"kernel": kernel, "memory": memory, "access": access}
         return [
             row
             for row in self.rows
@@ -141,14 +148,12 @@ class Profile:
         """The accesses of each kernel, added up over its lines and launches."""
 
         def total(kernel: str) -> Total:
-            def of(memory: str, *access: str) -> list[Row]:
-                found = [row for name in access for row in self.select(memory=memory, access=name)]
-                return [row for row in found if row.kernel == kernel]
+            def moved(access: str) -> int:
+                return SECTOR * sum(r.transactions for r in self.select(kernel=kernel, memory="global", access=access))
 
-            loaded, stored = (SECTOR * sum(r.transactions for r in of("global", a)) for a in ("load", "store"))
-            shared = of("shared", "load", "store")
-            cycles = sum(r.transactions for r in shared)
-            return Total(kernel, loaded, stored, cycles, cycles - sum(r.ideal for r in shared))
+            shared = self.select(kernel=kernel, memory="shared")
+            cycles = sum(row.transactions for row in shared)
+            return Total(kernel, moved("load"), moved("store"), cycles, cycles - sum(row.ideal for row in shared))
 
         return [total(kernel) for kernel in dict.fromkeys(row.kernel for row in self.rows)]
 
