@@ -40,13 +40,23 @@ def close(ours, theirs, tolerance, what):
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=tolerance * scale, err_msg=what)
 
 
+def as_type(a, dtype):
+    """`a` in this type, if it holds floats."""
+    return a.astype(dtype) if a.dtype.kind == "f" else a
+
+
+def rounded(a, dtype):
+    """`a` as this type holds it, in float64 again."""
+    return as_type(a, dtype).astype(np.float64) if a.dtype.kind == "f" else a
+
+
 def weights_of(outputs, rng):
     """A random number for each element of each differentiable output."""
     return [rng.standard_normal(tuple(y.shape)) for y in outputs if y.requires_grad]
 
 
 def gradients_of_ours(case, arrays, us, device, dtype=np.float64, create_graph=False):
-    leaves, outputs = case.ours([a.astype(dtype) if a.dtype.kind == "f" else a for a in arrays], device)
+    leaves, outputs = case.ours([as_type(a, dtype) for a in arrays], device)
     ys = [y for y in outputs if y.requires_grad]
     us = [ts.tensor(u.astype(y.dtype), device=device, requires_grad=create_graph) for u, y in zip(us, ys, strict=True)]
     xs = [leaves[i] for i in case.varied()]
@@ -122,9 +132,9 @@ def test_gradcheck(case: Case, device):
 @differentiable
 def test_float32(case: Case, device):
     """Against PyTorch's float64 at the same, rounded, inputs."""
-    arrays = [a.astype(np.float32).astype(np.float64) if a.dtype.kind == "f" else a for a in case.arrays()]
+    arrays = [rounded(a, np.float32) for a in case.arrays()]
     us = [u.astype(np.float32) for u in weights_of(case.theirs(arrays)[1], np.random.default_rng(3))]
-    narrow = [a.astype(np.float32) if a.dtype.kind == "f" else a for a in arrays]
+    narrow = [as_type(a, np.float32) for a in arrays]
     for y, t in zip(case.ours(narrow, device)[1], case.theirs(arrays)[1], strict=True):
         close(y.data, t.detach().numpy(), case.tolerance, "value")
     _, _, gxs = gradients_of_ours(case, arrays, us, device, dtype=np.float32)

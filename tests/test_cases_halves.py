@@ -11,7 +11,7 @@ import pytest
 
 from tests.cases import CASES
 from tests.cases.launches import LAUNCHES, NONE
-from tests.test_cases import close, gradients_of_ours, gradients_of_theirs, weights_of
+from tests.test_cases import as_type, close, gradients_of_ours, gradients_of_theirs, rounded, weights_of
 from tinyseg.kernels import emulator
 
 HALVES = [np.float16, ml_dtypes.bfloat16]
@@ -22,16 +22,12 @@ SUMS = {"dist", "multi_head_attention_forward"}  # gradients made of terms that 
 ROWS = {case.name.partition("[")[0]: case for case in reversed(CASES) if case.name not in NONE}
 
 
-def rounded(a, dtype):
-    return a.astype(dtype).astype(a.dtype) if a.dtype.kind == "f" else a
-
-
 @pytest.mark.parametrize("dtype", HALVES, ids=lambda d: np.dtype(d).name)
 @pytest.mark.parametrize("function", [f for f in LAUNCHES if f not in LEFT_OUT])
 def test_half_types(function, dtype):
     case, eps = ROWS[function], (1 + (function in SUMS)) * float(ml_dtypes.finfo(dtype).eps)
     arrays = [rounded(a, dtype) for a in case.arrays()]
-    narrow = [a.astype(dtype) if a.dtype.kind == "f" else a for a in arrays]
+    narrow = [as_type(a, dtype) for a in arrays]
     _, theirs = case.theirs(arrays)
     us = [rounded(u, dtype) for u in weights_of(theirs, np.random.default_rng(3))]
     with emulator.using(mode="trace"), emulator.record() as launches:

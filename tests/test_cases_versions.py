@@ -13,7 +13,7 @@ import pytest
 from tests.cases import CASES, DEVICES
 from tests.cases.launches import LAUNCHES
 from tests.kernels_cuda import KERNEL_NAMES
-from tests.test_cases import close, gradients_of_ours, gradients_of_theirs, weights_of
+from tests.test_cases import as_type, close, gradients_of_ours, gradients_of_theirs, rounded, weights_of
 from tinyseg import kernels
 from tinyseg.devices import to_cpu
 from tinyseg.kernels import emulator
@@ -44,10 +44,6 @@ VERSIONS = [
 TOLERANCE = {"tf32": 2e-3, "float16": float(ml_dtypes.finfo("float16").eps), "bfloat16": 2.0**-7}
 
 
-def rounded(a, dtype):
-    return a.astype(dtype).astype(np.float64) if a.dtype.kind == "f" else a
-
-
 @pytest.mark.parametrize("device", [device for device in DEVICES if device != "cpu"])
 @pytest.mark.parametrize(("version", "precision", "expected"), VERSIONS, ids=[f"{v}-{p}" for v, p, _ in VERSIONS])
 def test_version(version, precision, expected, device):
@@ -56,7 +52,7 @@ def test_version(version, precision, expected, device):
     seen = set()
     for case in ATTENTION if attention else CONVOLUTIONS:
         arrays = [rounded(a, dtype) for a in case.arrays()]
-        narrow = [a.astype(dtype) if a.dtype.kind == "f" else a for a in arrays]
+        narrow = [as_type(a, dtype) for a in arrays]
         us = [rounded(u, dtype) for u in weights_of(case.theirs(arrays)[1], np.random.default_rng(3))]
         named = kernels.use(allow_tf32=precision == "tf32", **{"attention" if attention else "conv2d": version})
         with named, emulator.using(mode="trace"), emulator.record() as launches:
